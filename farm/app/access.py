@@ -17,6 +17,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.retention import keep_crawl
 from farm.model.errors import UsageError
 from farm.model.url import host_of
+from farm.policy.renderers import RenderMode
 from farm.resources.files import FolderLock
 from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
@@ -167,7 +168,8 @@ def listed(folders: Sequence[Path]) -> str:
 async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]) -> tuple[ScopeRules, int]:
     """Add the seeds; return the crawl's rules, extended by the seeds of other nodes, and how many seeds were new.
 
-    The scope is extended before the URLs can be leased: a node that visits one must follow its links.
+    Before the URLs can be leased the scope is extended, since a node that visits one must follow its links, and
+    the renderers are stored that they ask for.
     """
     agreed = crawl.settings
     rules = ScopeRules(
@@ -175,6 +177,7 @@ async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]
     )
     units = {rules.scope_unit(seed.url) for seed in seeds}
     await frontier.scope.add([unit for unit in units if unit is not None])
+    await frontier.tiers.ask({RenderMode(seed.render) for seed in seeds if seed.render is not None})
     for extension in await frontier.scope_sites():
         rules.extend(extension)
     return rules, await frontier.add([seed.task(crawl.key) for seed in seeds])

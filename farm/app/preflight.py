@@ -16,9 +16,8 @@ from farm.app.access import (
     output_folder,
     redis_url,
 )
-from farm.app.rendering import Credentials, credentials, needs_browser, renderer_rules, why_all_by_browser
-from farm.browser import chromium
-from farm.browser.chromium import BrowserBinary, find_browser
+from farm.app.rendering import Credentials, credentials, renderer_rules, run_browser, why_all_by_browser
+from farm.browser.chromium import BrowserBinary
 from farm.browser.consent import check_rules
 from farm.browser.login import LoginFlow
 from farm.egress import AllowedNetwork, Guard
@@ -95,6 +94,8 @@ class RunPlan:
     """Of this node; `contexts`, `engines` and `budget_bytes` are of all of them."""
     asked: frozenset[RenderMode] = frozenset()
     """By what seeds are to be brought, where they say it themselves."""
+    only_requested: bool = False
+    """Whether the browser renders only URLs that ask for it, and not those that plain HTTP is unfit for."""
     is_temporary: bool = False
     """Whether the output folder is deleted with the run: no message names it, and standard error has no log."""
 
@@ -198,8 +199,9 @@ def preflight(
         proxies.read()
         warnings += tuple(f"{proxies.path}, {bad}" for bad in proxies.bad)
     asked = frozenset(RenderMode(seed.render) for seed in seeds if seed.render is not None)
-    binary = find_browser(settings.browser) if needs_browser(settings, asked) else None
-    _check_renderers(settings, asked, declaration)
+    is_joining = not seeds and "render" not in settings.model_fields_set
+    browser = run_browser(settings, asked, may_ask=handling is not None, is_required=not is_joining)
+    check_renderers(settings, asked, declaration)
     budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
     contexts = settings.contexts or automatic_contexts(budget, usable_cores())
     processes = check_processes(settings.processes, contexts, budget)
@@ -208,10 +210,7 @@ def preflight(
         warnings += (
             f"{engines} browsers are started, not the {settings.engines} of --engines: one for each context.",
         )
-    without = chromium.why_without_sandbox() if settings.sandbox and binary else ""
-    if without:
-        warnings += (f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox.",)
-    warnings += _consequences(settings)
+    warnings += (*browser.warnings, *_consequences(settings))
     return RunPlan(
         settings=settings,
         crawl=crawl,
@@ -223,8 +222,8 @@ def preflight(
             **({"with_login": True} if secrets.login else {}),
         },
         guard=guard,
-        binary=binary,
-        sandbox=settings.sandbox and not without,
+        binary=browser.binary,
+        sandbox=browser.sandbox,
         contexts=contexts,
         processes=processes,
         engines=engines,
@@ -237,10 +236,11 @@ def preflight(
         notes=(taken_up,) if taken_up else (),
         origins=tuple(dict.fromkeys([*origins, *(f"{origin_of(seed.url)}/" for seed in seeds)])),
         asked=asked,
+        only_requested=browser.only_requested,
     )
 
 
-def _check_renderers(
+def check_renderers(
     settings: RunSettings, asked: frozenset[RenderMode], declaration: Declaration | None
 ) -> None:
     """Raise where a renderer is not installed, or cannot bring what is to be extracted."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from farm import __version__
+from farm.browser import chromium
 from farm.browser.acting import ActParams
+from farm.browser.chromium import BrowserBinary, find_browser
 from farm.browser.context import SlotParams
 from farm.browser.intercept import InterceptParams, blocked_urls
 from farm.browser.login import LoginFlow, read_login
@@ -28,7 +30,7 @@ from farm.browser.site_params import (
 from farm.browser.tab import StateFor, TabParams
 from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.extract.declaration import Declaration
-from farm.model.errors import UsageError
+from farm.model.errors import BrowserUnavailable, UsageError
 from farm.model.page import CaptureRule, Renderer
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
@@ -112,6 +114,42 @@ def needs_browser(settings: RunSettings, asked: frozenset[RenderMode] = frozense
                 f"--{flag} needs a browser, which pages by --render fetch do without; leave one out."
             )
     return rules.named != {Renderer.FETCH}
+
+
+@dataclass(frozen=True, slots=True)
+class RunBrowser:
+    """The browser of a run; `binary` is None if no page can have one.
+
+    With `only_requested` it renders only URLs that ask for it. `warnings` say why it has no sandbox.
+    """
+
+    binary: BrowserBinary | None = None
+    sandbox: bool = False
+    only_requested: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def run_browser(
+    settings: RunSettings, asked: frozenset[RenderMode], *, may_ask: bool, is_required: bool = True
+) -> RunBrowser:
+    """Return the browser of a run, which is started when a page needs it.
+
+    `may_ask` says that the user's code may follow links that ask for a browser where no other page needs one.
+    Raises BrowserUnavailable if there is none and it `is_required`.
+    """
+    is_needed = needs_browser(settings, asked)
+    if not (is_needed or may_ask):
+        return RunBrowser()
+    try:
+        binary = find_browser(settings.browser)
+    except BrowserUnavailable:
+        if is_needed and is_required:
+            raise
+        return RunBrowser()
+    without = chromium.why_without_sandbox() if settings.sandbox else ""
+    said = f"Chromium's sandbox is off, because {without}, or accept it with --no-sandbox."
+    is_sandboxed = settings.sandbox and not without
+    return RunBrowser(binary, is_sandboxed, not is_needed, (said,) if without else ())
 
 
 def why_all_by_browser(settings: RunSettings) -> str:

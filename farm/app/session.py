@@ -10,7 +10,8 @@ from typing import Any
 
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
 from farm.app.limits import politeness_of, site_terms, terms_of
-from farm.app.preflight import RunPlan
+from farm.app.preflight import RunPlan, check_renderers
+from farm.app.rendering import needs_browser, run_browser
 from farm.extract.declaration import Declaration
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
@@ -21,7 +22,8 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.node_status import node_of
 from farm.frontier.retention import expire_crawl, keep_crawl
 from farm.model.crawl import Identity
-from farm.model.errors import FarmError, NoSuchCrawl, UsageError
+from farm.model.errors import BrowserUnavailable, FarmError, NoSuchCrawl, UsageError
+from farm.policy.renderers import RenderMode
 from farm.resources.files import FolderLock
 from farm.runtime.presence import Presence, check_code, node_facts, register, wait_while_halted
 from farm.runtime.reaper import Reaper
@@ -131,6 +133,7 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
         check_sinks(plan.settings.sink, have_items=plan.declaration is not None or plan.handling is not None)
         await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)
+        plan = await asyncio.to_thread(_with_renderers, plan, await frontier.tiers.asked())
         # Adding many seeds takes longer than the silence after which a node is considered dead.
         await presence.confirm()
         yield CrawlSession(plan, crawl, frontier, rules, url, server, presence, client.warnings)
@@ -166,6 +169,40 @@ async def join_session(
         stack.push_async_callback(presence.leave)
         rules, _ = await add_seeds(crawl, frontier, ())
         yield CrawlSession(plan, crawl, frontier, rules, url, None, presence, ())
+
+
+def _with_renderers(plan: RunPlan, asked: frozenset[RenderMode]) -> RunPlan:
+    """Return the plan with the renderers of the crawl's own settings, and those that all its seeds `asked` for.
+
+    One of the latter that this machine lacks, or that the settings exclude, is left out with a warning.
+    """
+    plan = _with_browser(plan, plan.asked)
+    for mode in sorted(asked - plan.asked):
+        try:
+            check_renderers(plan.settings, plan.asked | {mode}, plan.declaration)
+            plan = _with_browser(plan, plan.asked | {mode})
+        except (UsageError, BrowserUnavailable) as error:
+            warning = (
+                f'URLs of earlier seeds with "render": "{mode}" are visited by another renderer. {error}'
+            )
+            plan = replace(plan, warnings=(*plan.warnings, warning))
+    return plan
+
+
+def _with_browser(plan: RunPlan, asked: frozenset[RenderMode]) -> RunPlan:
+    """Return the plan for URLs that ask for these renderers; raises UsageError or BrowserUnavailable."""
+    has_one = plan.binary is not None and not plan.only_requested
+    if needs_browser(plan.settings, asked) == has_one:
+        return replace(plan, asked=asked)
+    found = run_browser(plan.settings, asked, may_ask=plan.handling is not None)
+    return replace(
+        plan,
+        asked=asked,
+        binary=found.binary,
+        sandbox=found.sandbox,
+        only_requested=found.only_requested,
+        warnings=tuple(dict.fromkeys([*plan.warnings, *found.warnings])),
+    )
 
 
 def _declaration(crawl: Crawl, place: str) -> Declaration | None:

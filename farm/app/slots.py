@@ -30,7 +30,7 @@ from farm.runtime.ports import Slot, SlotPool
 from farm.runtime.reaper import Reaper
 from farm.runtime.site_login import SiteLogin
 from farm.runtime.template_book import TemplateBook
-from farm.runtime.tiered_slot import CheapRenderer, TieredPool, TieredSlot
+from farm.runtime.tiered_slot import CheapRenderer, MissingBrowser, TieredPool, TieredSlot
 from farm.settings.units import parse_hash_routes
 
 Cheap = Callable[[str, SlotProxy], CheapRenderer]
@@ -45,6 +45,9 @@ class NodeSlots:
     rules: RendererRules
     cheap: Mapping[Renderer, Cheap] = field(default_factory=dict)
     light: LightPool | None = None
+    only_requested: bool = False
+    """Whether the browser renders only URLs that ask for it."""
+    missing: MissingBrowser = field(default_factory=MissingBrowser)
     tiered: list[TieredSlot] = field(default_factory=list)
     audited: Callable[[TieredSlot], Slot] | None = None
     """Makes a slot that chooses the renderer by `--render auto`; None if there is no choice."""
@@ -75,6 +78,8 @@ class NodeSlots:
             lambda lease: self.rules.of_task(lease.task).renderer,
             detect,
             slot_proxy,
+            self.missing,
+            only_requested=self.only_requested,
         )
         self.tiered.append(slot)
         return slot if self.audited is None else self.audited(slot)
@@ -121,7 +126,7 @@ def node_slots(
     pool = _pool(plan, params, cap_bytes, folder, reaper, emit, clock)
     cheap: dict[Renderer, Cheap] = {}
     if Renderer.FETCH in rules.named and parsers is not None:
-        agent = (lambda: pool.user_agent) if pool is not None else None
+        agent = (lambda: pool.user_agent) if pool is not None and not plan.only_requested else None
         cheap[Renderer.FETCH] = fetch_renderer(plan, params, parsers.pages, agent, emit, clock)
     light = None
     if Renderer.LIGHT in rules.named:
@@ -132,7 +137,8 @@ def node_slots(
     if light is not None:
         lights = light
         cheap[Renderer.LIGHT] = lambda name, port: lights.slot(name, port.proxy_url)
-    return NodeSlots(pool, rules, cheap, light, audited=_audited(session, rules, cheap, parsers))
+    audited = _audited(session, rules, cheap, parsers)
+    return NodeSlots(pool, rules, cheap, light, plan.only_requested, audited=audited)
 
 
 def _audited(

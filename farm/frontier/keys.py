@@ -72,6 +72,7 @@ glossary:
     {c:s}:bloom:GEN:N    string  127 blocks of a Bloom filter's generation
     {c:s}:bloom          filter  the server's own Bloom filter, in their place
     {c:s}:scope          set     shard 0 only: what redirects of seeds added to the scope
+    {c:s}:asked          hash    shard 0 only: a value of --render that a seed asked for -> 1
     {c:s}:finished       string  shard 0 only: from which sitemaps the crawl was fed that came to its end
     {c:s}:bans           hash    shard 0 only: proxy, or proxy and site -> when its ban ends (the server's own time
                                  in ms), bans in a row
@@ -202,6 +203,11 @@ def limits(of: KeyedCrawl, shard: int) -> str:
 def scope(of: KeyedCrawl) -> str:
     """Return the key of the sites that were added to the crawl's scope."""
     return prefix(of) + "scope"
+
+
+def asked(of: KeyedCrawl) -> str:
+    """Return the key of the renderers that the crawl's seeds ask for."""
+    return prefix(of) + "asked"
 
 
 def proxied(of: KeyedCrawl) -> str:

@@ -5,7 +5,7 @@ so that no visit needs an extra request. The functions that read here are for re
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -19,6 +19,7 @@ from farm.frontier.shards import BATCH, Shards
 from farm.model.page import Renderer
 from farm.model.task import UrlTask
 from farm.model.tiers import EXAMPLE_CHARS, TierNotes, TierState
+from farm.policy.renderers import RenderMode
 
 TEMPLATE_CHARS = 500
 Known = Mapping[Renderer, TierState]
@@ -84,6 +85,18 @@ class RedisTiers:
         self._shards = shards
         self.tell: TellTiers | None = None
         """Called with the counts of a template whenever a visit of this node has changed them."""
+
+    async def ask(self, modes: Collection[RenderMode]) -> None:
+        """Store what seeds ask for, for all nodes and later runs of the crawl."""
+        if modes:
+            fields = [part for mode in modes for part in (mode.value, 1)]
+            await self._shards.client.command("HSET", keys.asked(self._shards.crawl), *fields)
+
+    async def asked(self) -> frozenset[RenderMode]:
+        """Return what the seeds of all nodes and runs have asked for."""
+        modes = [*RenderMode]
+        found = await self._shards.client.command("HMGET", keys.asked(self._shards.crawl), *modes)
+        return frozenset(mode for mode, value in zip(modes, found, strict=True) if value is not None)
 
     def heard(self, notes: TierNotes, reply: Sequence[Any]) -> None:
         """Pass on the counts in the reply of an ack."""

@@ -69,10 +69,31 @@ class LightEngines(Protocol):
         ...
 
 
+class MissingBrowser:
+    """Tells of URLs that ask for a browser in a run without one: of the first in a warning, for the run."""
+
+    def __init__(self) -> None:
+        self._is_told = False
+
+    def tell(self, lease: Lease, renderer: Renderer) -> None:
+        """Log that the URL of a lease is visited by this renderer."""
+        level = logging.INFO if self._is_told else logging.WARNING
+        self._is_told = True
+        log.log(
+            level,
+            "%s: visited by %s, because this run has no browser for a page that asks for %s; `farm doctor` says "
+            "whether there is one for the next run",
+            lease.task.url,
+            renderer,
+            lease.task.render or "one",
+        )
+
+
 class TieredSlot:
     """Adapter of the port `Slot`. `browser` is None if no browser may be started.
 
     `choose` returns the renderer of a lease; in place of one that is not there the browser visits, or what is.
+    With `only_requested` the browser visits only what is chosen for it, and a live page.
     """
 
     def __init__(
@@ -83,12 +104,18 @@ class TieredSlot:
         choose: Callable[[Lease], Renderer],
         detect: Detect,
         egress: RepeatedEgress,
+        missing: MissingBrowser | None = None,
+        *,
+        only_requested: bool = False,
     ) -> None:
         self.name = name
         self.is_open = False
         """Whether it has anything open for a site."""
         self.egress = egress
         self._browser = browser
+        self._goes_up = browser is not None and not only_requested
+        """Whether the browser visits what a cheaper renderer is unfit for."""
+        self._missing = missing or MissingBrowser()
         self._cheap = cheap
         self._choose = choose
         self._detect = detect
@@ -126,12 +153,7 @@ class TieredSlot:
         if self._browser is not None:
             return None
         renderer = next(iter(self._cheap))
-        log.info(
-            "%s: visited by %s, because this run has no browser for a page that asks for %s",
-            lease.task.url,
-            renderer,
-            lease.task.render or "one",
-        )
+        self._missing.tell(lease, renderer)
         return self._cheap[renderer]
 
     def _count_unused(self, renderer: Renderer) -> None:
@@ -162,13 +184,13 @@ class TieredSlot:
         try:
             page = await cheap.render(lease, answered)
         except RendererUnfit as unfit:
-            if self._browser is None:
+            if not self._goes_up:
                 if unfit.page is None:
                     raise RenderError(unfit.kind, unfit.detail) from unfit
                 return unfit.page
             why, self.is_innocent = unfit.detail, unfit.innocent
         else:
-            why = self._why_unlike(page) if self._browser is not None else ""
+            why = self._why_unlike(page) if self._goes_up else ""
             if not why:
                 return page
         self.unfit = why
@@ -214,7 +236,7 @@ class TieredSlot:
         """
         if self._browser is None:
             raise RuntimeError(
-                "a live page needs a browser, and --render fetch starts none; use another --render"
+                "a live page needs a browser, and this run has found none; `farm doctor` says what to install"
             )
         if self._shown is None:
             raise SlotLost(FailureKind.CRASH, "the page was closed before it was asked for", innocent=True)

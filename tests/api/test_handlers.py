@@ -278,6 +278,27 @@ async def test_the_live_page_is_open_as_long_as_its_handler(shop: Shop, options:
     assert item["_url"] == shop.url
 
 
+async def test_a_followed_link_is_rendered_as_its_handler_asks(shop: Shop, options: dict[str, Any]) -> None:
+    """By a browser in a run whose pages need none; a page that plain HTTP is unfit for does not get it."""
+    farm = Farm(render="fetch", **options)
+
+    @farm.default
+    async def look(page: Page) -> None:
+        if page.url == shop.url:
+            page.follow("/about", render="browser")
+            page.follow("/delivery")
+
+    summary = await farm.run(shop.url)
+    assert summary.exit_reason == "finished"
+    records = read_lines(options["output"] / "pages.jsonl")
+    assert {one["url"].removeprefix(shop.url): one["rendered_by"] for one in records} == {
+        "": "fetch",
+        "about": "browser",
+        "delivery": "fetch",
+    }
+    assert "About" in next(one["text"] for one in records if one["rendered_by"] == "browser")
+
+
 async def test_items_of_handlers_and_of_a_declaration_are_together(
     shop: Shop, options: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from farm.app import session as module
-from farm.app.preflight import preflight
+from farm.app.preflight import RunPlan, preflight
 from farm.app.session import note_end, open_session
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.retention import ends_in_s, expire_crawl
-from farm.model.errors import UsageError
+from farm.model.errors import BrowserUnavailable, UsageError
 from farm.model.outcome import Ack
 from farm.model.task import Idle, Lease, LeaseRequest
 from farm.model.url import HashRoutes
@@ -73,6 +73,48 @@ async def _joined(folder: Path, **settings: Any) -> RunSettings:
             return session.plan.settings
     finally:
         reaper.close()
+
+
+async def _plan(folder: Path, *seeds: dict[str, Any], **settings: Any) -> RunPlan:
+    """Open the crawl and return its plan, with what the crawl has added."""
+    reaper = Reaper()
+    try:
+        plan = preflight(RunSettings(output=folder / "out", **settings), seeds)
+        async with open_session(plan, reaper) as session:
+            return session.plan
+    finally:
+        reaper.close()
+
+
+@pytest.mark.parametrize("asked", ["browser", "fetch"])
+async def test_what_seeds_ask_for_is_there_in_later_runs(tmp_path: Path, asked: str) -> None:
+    """Which have no seeds, or others."""
+    default = "fetch" if asked == "browser" else "browser"
+    await _plan(tmp_path, {"url": SEEDS[0]}, {"url": SEEDS[1], "render": asked}, render=default)
+    for seeds in ((), ({"url": SEEDS[2]},)):
+        later = await _plan(tmp_path, *seeds, render=default)
+        assert later.asked == {asked}
+        assert later.binary is not None
+        assert not later.only_requested
+    without = await _plan(tmp_path, render=default, browser=tmp_path / "none") if asked == "browser" else None
+    assert without is None or (without.binary, without.asked) == (None, frozenset())
+    assert without is None or "is not a browser that can be run" in without.warnings[-1]
+
+
+async def test_a_crawl_without_a_browser_goes_on_without_one(tmp_path: Path) -> None:
+    """Who joins need not say again that it has none, and need not have one."""
+    await _plan(tmp_path, {"url": SEEDS[0]}, render="fetch")
+    joined = await _plan(tmp_path, browser=tmp_path / "none")
+    assert (joined.settings.render, joined.binary) == ("fetch", None)
+    assert (await _plan(tmp_path)).binary is None
+
+
+async def test_a_crawl_that_needs_a_browser_is_not_joined_without_one(tmp_path: Path) -> None:
+    """In one sentence with the remedy, whether or not there are seeds."""
+    await _plan(tmp_path, {"url": SEEDS[0]})
+    for seeds in ((), ({"url": SEEDS[1]},)):
+        with pytest.raises(BrowserUnavailable, match="is not a browser that can be run"):
+            await _plan(tmp_path, *seeds, browser=tmp_path / "none")
 
 
 RECORDS: dict[str, Any] = {

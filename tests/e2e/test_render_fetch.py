@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from email.message import Message
 from pathlib import Path
 
-from tests.e2e.farm_process import Finished, crawl
+import pytest
+
+from tests.e2e.farm_process import Finished, crawl, farm
 from tests.e2e.sites import Answer, served
 
 SHELL = "<div id=root></div><script>document.body.innerHTML = '<h1>Drawn</h1><a href=/e>e</a>'</script>"
@@ -90,3 +92,16 @@ def test_a_seed_says_by_what_it_is_brought(out: Path) -> None:
         finished = crawl(out, seeds=str(seeds), render="fetch", scope="page").finish()
     assert finished.code == 0, finished.output
     assert shown(finished, origin) == {"/e": ("E", "browser"), "/a": ("A", "fetch")}
+
+
+@pytest.mark.parametrize(("render", "asked"), [("fetch", "browser"), ("browser", "fetch")])
+def test_a_seed_that_is_added_later_is_rendered_as_it_asks(out: Path, render: str, asked: str) -> None:
+    """By a run without seeds, which has only what the crawl keeps of them."""
+    with site([]) as origin:
+        assert crawl(out, f"{origin}/c?x=1", render=render).finish().code == 0
+        seeds = out.parent / "seeds.jsonl"
+        seeds.write_text(f'{{"url": "{origin}/e", "render": "{asked}"}}')
+        assert farm("add", "--seeds", str(seeds), "--output", str(out), folder=out).code == 0
+        finished = crawl(out, render=render).finish()
+    assert finished.code == 0, finished.output
+    assert shown(finished, origin) == {"/c?x=1": ("C", render), "/e": ("E", asked)}

@@ -11,6 +11,7 @@ from farm.frontier.scripts import PARTS, SCRIPTS
 from farm.model.egress import Ban
 from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Retry
 from farm.policy.capacity import Flow
+from farm.policy.renderers import RenderMode
 from tests.frontier.support import Bench
 
 CRAWL = keys.Handle("c", "0" * 11)
@@ -87,7 +88,7 @@ def test_every_key_that_python_builds_is_in_the_glossary() -> None:
 
 def test_every_entry_of_the_glossary_is_built_somewhere() -> None:
     """What nothing writes any more is struck out of it."""
-    in_python = {"crawl", "scope", "finished", "ctl", "hookclaim"}
+    in_python = {"crawl", "scope", "asked", "finished", "ctl", "hookclaim"}
     built = set(_in_lua()) | in_python
     stale = [
         entry
@@ -115,6 +116,7 @@ async def test_every_key_of_a_crawl_that_was_worked_on_is_in_the_glossary(bench:
     await frontier.flow.publish("n", Flow(), {}, 1, "memory")
     await frontier.feeders.hold("n")
     await frontier.extend_scope("www.a")
+    await frontier.tiers.ask({RenderMode.FETCH})
     await frontier.mark_finished("auto")
     stored = [key.decode() for key in await bench.client.keys("*")]
     found = {entry for key in stored for entry in _named(key.replace("{test:", "{c:"))}

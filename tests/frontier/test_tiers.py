@@ -11,6 +11,7 @@ from farm.model.outcome import Ack
 from farm.model.page import Renderer
 from farm.model.task import Lease
 from farm.model.tiers import Evidence, TierNote, TierNotes, TierState
+from farm.policy.renderers import RenderMode
 from tests.frontier.support import Bench
 from tests.policy.tier_model import TierModel
 
@@ -51,6 +52,18 @@ class Tiers:
         """Lease all that is queued."""
         queued = (await self.bench.frontier.stats()).ledger.queued
         return [await self.bench.lease(f"s{number + 2}") for number in range(queued)]
+
+
+async def test_what_seeds_ask_for_is_kept_for_later_runs(bench: Bench) -> None:
+    """Of all nodes together; nothing is written where none asks, and what no farm wrote is not read."""
+    asked = bench.frontier.tiers
+    await asked.ask(())
+    assert await bench.raw("EXISTS", "@asked") == 0
+    assert await asked.asked() == frozenset()
+    await asked.ask({RenderMode.FETCH})
+    await asked.ask({RenderMode.FETCH, RenderMode.BROWSER})
+    await bench.raw("HSET", "@asked", "steam", 1)
+    assert await asked.asked() == {RenderMode.FETCH, RenderMode.BROWSER}
 
 
 @pytest.fixture

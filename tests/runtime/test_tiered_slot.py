@@ -12,7 +12,7 @@ from farm.model.outcome import FailureKind
 from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.runtime.ports import Answered
-from farm.runtime.tiered_slot import UNUSED_VISITS, TieredPool, TieredSlot
+from farm.runtime.tiered_slot import UNUSED_VISITS, MissingBrowser, TieredPool, TieredSlot
 from tests.runtime.egress_fakes import FakeRepeatedEgress
 from tests.runtime.visit_fakes import lease, page
 
@@ -61,6 +61,7 @@ def slot(
     shows: RenderedPage | Exception,
     *,
     has_browser: bool = True,
+    only_requested: bool = False,
     detected: Mapping[Renderer, Finding] | None = None,
 ) -> tuple[TieredSlot, Shown, Shown, list[str]]:
     """Return a slot that fetches, its two renderers, and how often the document's pace was waited for again."""
@@ -79,6 +80,7 @@ def slot(
         lambda one: BROWSER if one.id == "browser" else FETCH,
         detect,
         egress,
+        only_requested=only_requested,
     )
     return made, browser, cheap, egress.again
 
@@ -157,7 +159,7 @@ async def test_without_a_browser_there_is_no_live_page() -> None:
     """The sentence says what to give."""
     tiered, *_ = slot(page(rendered_by=FETCH), has_browser=False)
     await tiered.render(lease("1"))
-    with pytest.raises(RuntimeError, match="--render fetch starts none"):
+    with pytest.raises(RuntimeError, match="this run has found none; `farm doctor`"):
         await tiered.live(lambda: None)
     assert tiered.end_live("http://a.example/1") is None
 
@@ -230,6 +232,29 @@ async def test_without_a_browser_a_page_that_asks_for_one_has_what_there_is() ->
     tiered, _, cheap, _ = slot(page(text="fetched", rendered_by=FETCH), has_browser=False)
     assert (await tiered.render(lease("browser"))).text == "fetched"
     assert cheap.calls == ["render"]
+
+
+async def test_a_browser_that_is_only_for_requests_renders_nothing_else() -> None:
+    """What plain HTTP is unfit for is recorded as it is, or failed; a live page is the browser's."""
+    shell = page(text="half", rendered_by=FETCH)
+    for shows in (shell, RendererUnfit(FailureKind.TLS, "chain", shell)):
+        tiered, browser, *_ = slot(shows, only_requested=True, detected={FETCH: Finding.EMPTY_SHELL})
+        assert (await tiered.render(lease("1"))).text == "half"
+        assert browser.calls == []
+        assert await tiered.live(lambda: None) is browser
+        assert (await tiered.render(lease("browser"))).text == "by the browser"
+    with pytest.raises(RenderError):
+        await slot(UNFIT, only_requested=True)[0].render(lease("1"))
+
+
+def test_a_missing_browser_is_told_in_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A crawl may have thousands of such URLs; the log has each at its level for details."""
+    missing = MissingBrowser()
+    with caplog.at_level("INFO", "farm.renderers"):
+        for name in ("1", "2", "3"):
+            missing.tell(lease(name), FETCH)
+    assert [one.levelname for one in caplog.records] == ["WARNING", "INFO", "INFO"]
+    assert "http://a.example/1: visited by fetch, because this run has no browser" in caplog.text
 
 
 async def test_a_snapshot_is_of_what_the_browser_has_shown_last() -> None:
