@@ -96,6 +96,8 @@ class RunPlan:
     """By what seeds are to be brought, where they say it themselves."""
     only_requested: bool = False
     """Whether the browser renders only URLs that ask for it, and not those that plain HTTP is unfit for."""
+    windowed: bool = False
+    """Whether pages are shown in windows on the user's display."""
     is_temporary: bool = False
     """Whether the output folder is deleted with the run: no message names it, and standard error has no log."""
 

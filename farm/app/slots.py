@@ -182,6 +182,7 @@ def _pool(
         plan.settings.ca_file,
         heap_mib=heap_mib(cap_bytes),
         images=slots.tab.images,
+        windowed=plan.windowed,
         requests=slots.tab.capture.requests,
     )
     # A little faster than the ramp, so that the time that the first launch takes is caught up.
@@ -198,7 +199,7 @@ def _slot_params(session: CrawlSession, login: SiteLogin | None) -> SlotParams:
         raise UsageError(
             "--header goes to the seeds' own hosts alone, and no seed is known here; give a URL."
         )
-    return slot_params(
+    params = slot_params(
         settings,
         plan.secrets,
         seeds,
@@ -208,3 +209,4 @@ def _slot_params(session: CrawlSession, login: SiteLogin | None) -> SlotParams:
         whole_html=plan.handling is not None,
         login_state=login.state_for if login is not None else None,
     )
+    return replace(params, tab=replace(params.tab, windowed=plan.windowed))

@@ -51,6 +51,9 @@ REFUSED = 23
 PROBE_DEADLINE_S = 10.0
 SET_UID = ("/usr/lib/chromium/chrome-sandbox", "/opt/google/chrome/chrome-sandbox")
 """The set-user-id programs with which distributions make a sandbox without user namespaces."""
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
+OF_DISPLAYS = (*DISPLAYS, "XAUTHORITY", "XDG_RUNTIME_DIR", "XDG_SESSION_TYPE")
+"""The variables that lead a program to the user's display."""
 ALLOW_NAMESPACES = (
     "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 or "
     "kernel.apparmor_restrict_unprivileged_userns=0; in a container, its seccomp profile)"
@@ -73,6 +76,8 @@ FRUGAL = (
     # A profile lives as long as its engine; without this bound its disk cache would grow all that time.
     "--disk-cache-size=33554432",
 )
+WINDOWED = ("--ozone-platform-hint=auto",)
+"""With a window it takes the display that there is, X11's or Wayland's."""
 FRAMES_ON_DEMAND = (
     # Frames are made on request only: painting unseen frames is a sixth of a page's CPU.
     "--enable-begin-frame-control",
@@ -133,6 +138,38 @@ def find_browser(wanted: Path | None = None) -> BrowserBinary:
     for binary in candidates():
         return binary
     raise BrowserUnavailable(f"No Chromium was found; {INSTALL}.")
+
+
+def find_windowed_browser(wanted: Path | None = None) -> BrowserBinary:
+    """Return the browser that shows a window: `wanted` if it is given, else the first that is installed.
+
+    Raises BrowserUnavailable with the remedy if there is none.
+    """
+    found = (find_browser(wanted),) if wanted is not None else candidates()
+    for binary in found:
+        if not binary.headless_shell:
+            return binary
+    said = (
+        f"{wanted} is a browser without windows"
+        if wanted is not None
+        else "No browser with windows was found"
+    )
+    raise BrowserUnavailable(f"{said}; run `playwright install chromium --no-shell`, or install chromium.")
+
+
+def has_display() -> bool:
+    """Return whether a window can be shown: on Linux a display server is named by the environment."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in DISPLAYS)
+
+
+def environment(folder: Path, *, windowed: bool) -> dict[str, str]:
+    """Return the environment of a browser whose home is `folder`; only with a window it knows the display."""
+    own = kept(os.environ) | {"HOME": str(folder), "TMPDIR": str(folder)}
+    if not windowed:
+        return own
+    # It is looked for in the home otherwise, which is another one here.
+    cookie = {"XAUTHORITY": str(Path.home() / ".Xauthority")}
+    return cookie | {name: os.environ[name] for name in OF_DISPLAYS if os.environ.get(name)} | own
 
 
 def candidates() -> Iterator[BrowserBinary]:
@@ -234,13 +271,16 @@ def _is_set_uid(path: Path) -> bool:
     return about.st_uid == 0 and bool(about.st_mode & stat.S_ISUID)
 
 
-def launch_arguments(heap_mib: int = 0, *, frames_on_demand: bool, images: bool = True) -> list[str]:
+def launch_arguments(
+    heap_mib: int = 0, *, frames_on_demand: bool, images: bool = True, windowed: bool = False
+) -> list[str]:
     """Return the arguments that the farm adds to Playwright's.
 
     `heap_mib` bounds V8's heaps; 0 sets no bound. Only the headless shell supports `frames_on_demand`.
     """
     heap = [f"--js-flags=--max-old-space-size={heap_mib}"] if heap_mib else []
     chosen = [*(FRAMES_ON_DEMAND if frames_on_demand else ()), *(() if images else NO_IMAGES)]
+    chosen += WINDOWED if windowed else ()
     return [*EGRESS, *FRUGAL, *heap, *chosen]
 
 

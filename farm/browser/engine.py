@@ -59,6 +59,8 @@ class EngineParams:
     """V8's heap limit; 0 keeps its default."""
     images: bool = True
     """Whether images are loaded; `TabParams.images` must agree."""
+    windowed: bool = False
+    """Whether its pages are shown in windows on the user's display."""
     requests: tuple[str, ...] = ()
     """The types of requests whose events tabs get; they include those that `TabParams` captures."""
 
@@ -141,14 +143,17 @@ class Engine:
         self._adopt(driver.driver_pid(self._folder))
         self._browser = await self._playwright.chromium.launch(
             executable_path=chromium.write_launcher(self._folder, self._params.binary.path),
-            headless=True,
+            headless=not self._params.windowed,
             args=chromium.launch_arguments(
-                self._params.heap_mib, frames_on_demand=self.frames_on_demand, images=self._params.images
+                self._params.heap_mib,
+                frames_on_demand=self.frames_on_demand,
+                images=self._params.images,
+                windowed=self._params.windowed,
             ),
             ignore_default_args=list(chromium.UNWANTED_DEFAULTS),
             chromium_sandbox=self._params.sandbox,
             proxy={"server": chromium.NOWHERE},
-            env={**kept(os.environ), "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+            env={**chromium.environment(self._folder, windowed=self._params.windowed)},
             # The farm drains on a signal, so the driver must not close the browser.
             handle_sigint=False,
             handle_sigterm=False,

@@ -122,6 +122,39 @@ class LoginFlow:
         return StateSeal(secrets, f"farm login {crawl} {self.url}")
 
 
+async def windows_closed(page: Page) -> None:
+    """Return when a person has closed the page, and every window that it has opened."""
+    context, closed = page.context, asyncio.Event()
+
+    def look(_: Page) -> None:
+        if not context.pages:
+            closed.set()
+
+    def watch(opened: Page) -> None:
+        opened.on("close", look)
+        # Without a listener Playwright answers a question of the page itself.
+        opened.on("dialog", lambda _: None)
+
+    for one in context.pages:
+        watch(one)
+    context.on("page", watch)
+    look(page)
+    await closed.wait()
+
+
+async def state_left(page: Page, deadline_s: float) -> State:
+    """Return the storage state of the page's context, also once the page is closed. Raises LoginFailed."""
+    try:
+        with playwright_errors():
+            async with asyncio.timeout(deadline_s):
+                state: State = await page.context.storage_state()
+    except TimeoutError:
+        raise LoginFailed(f"the page has not told its state within {deadline_s:g} s") from None
+    except Error:
+        raise LoginFailed("the browser was ended before its state could be read") from None
+    return state
+
+
 class StateSeal:
     """Encrypts storage states for Redis, with a key derived from the login's own secrets."""
 

@@ -60,6 +60,8 @@ class TabParams:
     user_agent_suffix: str = ""
     blocked_urls: tuple[str, ...] = ()
     images: bool = True
+    windowed: bool = False
+    """Whether a person sees the page: it is as large as its window, and may open others."""
     insecure: bool = False
     locale: str | None = None
     timezone: str | None = None
@@ -98,7 +100,8 @@ class Tab:
         self._context = context
         self._crashed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         page.on("crash", lambda _: self._crash(self._why_crashed()))
-        context.on("page", self._close_stranger)
+        if not params.windowed:
+            context.on("page", self._close_stranger)
 
     async def prepare(self, params: TabParams) -> None:
         """Prepare a new tab for its first visit: install counters, blocking and listeners."""
@@ -306,7 +309,8 @@ async def open_tab(engine: Engine, proxy_url: str, params: TabParams, cap_bytes:
                 width, height = params.viewport
                 context = await engine.browser.new_context(
                     proxy={"server": proxy_url},
-                    viewport={"width": width, "height": height},
+                    viewport=None if params.windowed else {"width": width, "height": height},
+                    no_viewport=params.windowed,
                     user_agent=params.user_agent or f"{engine.user_agent}{params.user_agent_suffix}",
                     ignore_https_errors=params.insecure,
                     locale=params.locale,

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from farm.app.preflight import RunPlan, preflight
+from farm.browser.chromium import find_windowed_browser
 from farm.cli.run import WORK_LEFT, execute
 from farm.cli.streams import tell
 from farm.model.errors import UsageError
@@ -77,12 +78,17 @@ def _form(settings: FetchSettings) -> str:
 
 
 def page_plan(
-    settings: OnePageSettings, output: Path, columns: Mapping[str, bool], handling: PageHandling | None = None
+    settings: OnePageSettings,
+    output: Path,
+    columns: Mapping[str, bool],
+    handling: PageHandling | None = None,
+    *,
+    windowed: bool = False,
 ) -> RunPlan:
     """Return the plan of a crawl of only this page: redirects are followed anywhere, links are not.
 
-    `columns` are the optional columns of its record; `handling` is the code for the page. Raises UsageError for
-    options that write files, because the folder is temporary.
+    `columns` are the optional columns of its record; `handling` is the code for the page; `windowed` shows it in a
+    window. Raises UsageError for options that write files, because the folder is temporary.
     """
     for name in FILES:
         if getattr(settings, name) and name in flags_of(settings.model_fields_set):
@@ -102,7 +108,10 @@ def page_plan(
     known = settings.model_fields_set & RunSettings.model_fields.keys() - set(FILES)
     # Not from the sources of settings: the environment of crawls (FARM_REDIS) does not apply here.
     whole = RunSettings.model_construct(_fields_set={*known}, **given)
-    return replace(preflight(whole, handling=handling), is_temporary=True)
+    plan = replace(preflight(whole, handling=handling), is_temporary=True)
+    if windowed:
+        plan = replace(plan, windowed=True, binary=find_windowed_browser(settings.browser))
+    return plan
 
 
 def _read(path: Path) -> list[bytes]:

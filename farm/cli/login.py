@@ -1,6 +1,8 @@
-"""`farm login`: a storage state of a site, by declared steps or by hand at a prompt."""
+"""`farm login`: a storage state of a site, by declared steps, in a window of the browser, or at a prompt."""
 
 import asyncio
+import select
+import sys
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
@@ -10,11 +12,12 @@ from typing import Any
 import orjson
 
 from farm.app.rendering import credentials_of_login
-from farm.browser.login import LoginFlow
+from farm.browser.chromium import has_display
+from farm.browser.login import LoginFlow, state_left, windows_closed
 from farm.browser.site_params import State, state_of_site
 from farm.cli.shell import HeldPage, Prompt, held_page
 from farm.cli.streams import print_lines, tell
-from farm.model.errors import LoginFailed, OutputUnwritable, UsageError
+from farm.model.errors import LoginFailed, OutputUnwritable, SlotLost, UsageError
 from farm.model.secret import without_credentials
 from farm.monitor.figures import counted
 from farm.resources.files import write_atomically
@@ -23,6 +26,11 @@ from farm.scope.rules import registrable_domain
 from farm.settings.commands import LoginSettings
 from farm.settings.load import load
 
+STATE_S, LOOK_S = 20.0, 0.2
+NO_DISPLAY = (
+    "There is no display for a window (DISPLAY and WAYLAND_DISPLAY are not set); declare the steps with --login "
+    "STEPS.toml, log in at a prompt with --prompt, or run this where there is a display, and copy the file."
+)
 BY_HAND = """\
   live       the page in the browser, as Playwright has it:
              await live.fill("input[name=user]", "me"); await live.click("button[type=submit]"); live.url
@@ -50,8 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as opened:
         if flow is not None:
             state = _by_steps(opened.enter_context(held_page(alone)), flow)
+        elif settings.prompt:
+            state = _at_prompt(alone, urls[0], opened)
         else:
-            state = _by_hand(alone, urls[0], opened)
+            state = _in_window(alone, urls[0], opened)
     _save(state, settings.save)
     cookies, origins = counted(len(state["cookies"]), "cookie"), counted(len(state["origins"]), "origin")
     print_lines([f"{cookies} and {origins} are in {settings.save}"])
@@ -77,7 +87,48 @@ async def _carried_out(held: HeldPage, flow: LoginFlow) -> State:
         return await flow.run(await held.shown.result().live())
 
 
-def _by_hand(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
+def _in_window(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
+    """Show the page in a window, and return the state of its site once the person is done."""
+    if not has_display():
+        raise UsageError(NO_DISPLAY)
+    if "block" not in settings.model_fields_set:
+        # A captcha is a picture.
+        settings = settings.model_copy(update={"block": ()})
+    held = opened.enter_context(held_page(settings, windowed=True))
+    if held.loop is None:
+        raise LoginFailed("the page is gone")
+    tell("log in in the window; then press Enter here or close the window, and the state is saved.")
+    closed = asyncio.run_coroutine_threadsafe(_closed(held), held.loop)
+    watched = [sys.stdin]
+    while not closed.done() and not held.is_lost:
+        ready, _, _ = select.select(watched, (), (), LOOK_S)
+        if ready and sys.stdin.readline():
+            break
+        if ready:
+            # The input has ended: nobody presses Enter.
+            watched.clear()
+    leaving = asyncio.run_coroutine_threadsafe(_left(held), held.loop)
+    try:
+        state = leaving.result()
+    except (LoginFailed, SlotLost, CancelledError) as error:
+        why = str(error) or "the page was lost"
+        raise LoginFailed(
+            f"Nothing was saved, because {why}; give the command again, and end it by Enter."
+        ) from None
+    finally:
+        closed.cancel()
+    return _own(state, url)
+
+
+async def _closed(held: HeldPage) -> None:
+    await windows_closed(await held.shown.result().live())
+
+
+async def _left(held: HeldPage) -> State:
+    return await state_left(await held.shown.result().live(), STATE_S)
+
+
+def _at_prompt(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
     """Open a prompt with the page in the browser, and return the state that is there at its end."""
     prompt = Prompt(settings, opened, names=BY_HAND)
     prompt.open(url)
@@ -86,7 +137,11 @@ def _by_hand(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
     # What was left under this name is not the browser's.
     prompt.locals.pop("state", None)
     prompt.push("state = await live.context.storage_state()")
-    state = prompt.locals.get("state")
+    return _own(prompt.locals.get("state"), url)
+
+
+def _own(state: Any, url: str) -> State:
+    """Return the part of a state that is the site's. Raises LoginFailed if there is none."""
     own = state_of_site(state, registrable_domain)(url) if isinstance(state, dict) else None
     if own is None:
         site = without_credentials(url)

@@ -70,6 +70,8 @@ class HeldPage:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._let_go: asyncio.Event | None = None
         self._is_over = False
+        self.is_lost = False
+        """Whether the page went away by itself."""
         self._follower: RunFollower | None = None
 
     async def run(self, plan: RunPlan) -> RunEnd:
@@ -96,8 +98,11 @@ class HeldPage:
         if not self.shown.done():
             self._let_go = asyncio.Event()
             self.shown.set_result(Page(visited, frozenset()))
-            if not self._is_over:
-                await self._let_go.wait()
+            try:
+                if not self._is_over:
+                    await self._let_go.wait()
+            finally:
+                self.is_lost = not self._is_over
         return PageHandled()
 
     async def before(self, _visited: VisitedPage) -> PageHandled:
@@ -110,14 +115,15 @@ class HeldPage:
 
 
 @contextmanager
-def held_page(settings: OnePageSettings) -> Iterator[HeldPage]:
-    """Render the page of the settings and hold it open; raises a FarmError if none came."""
+def held_page(settings: OnePageSettings, *, windowed: bool = False) -> Iterator[HeldPage]:
+    """Render the page of the settings and hold it open, in a window if asked; raises a FarmError if none came."""
     held = HeldPage()
     with (
         tempfile.TemporaryDirectory(prefix="farm-shell-", ignore_cleanup_errors=True) as folder,
         ThreadPoolExecutor(1, "farm") as threads,
     ):
-        plan = replace(page_plan(settings, Path(folder) / "crawl", {}, held), handler_s=LONGEST_S)
+        plan = page_plan(settings, Path(folder) / "crawl", {}, held, windowed=windowed)
+        plan = replace(plan, handler_s=LONGEST_S)
         for warning in plan.warnings:
             tell(warning)
         running = threads.submit(_in_own_loop, held, plan)

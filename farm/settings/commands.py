@@ -68,6 +68,7 @@ class LoginSettings(OnePageSettings):
     """`farm login`."""
 
     save: Path | None = option(None, "file for the state, in Playwright's format, mode 0600", metavar="FILE")
+    prompt: bool = option(False, "log in at a Python prompt instead of in a window, as over SSH")
 
 
 class TimedPageSettings(OnePageSettings):

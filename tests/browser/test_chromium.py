@@ -8,7 +8,14 @@ from pathlib import Path
 import playwright
 import pytest
 
-from farm.browser.chromium import UNWANTED_FEATURES, BrowserBinary, find_browser, write_launcher
+from farm.browser.chromium import (
+    UNWANTED_FEATURES,
+    BrowserBinary,
+    environment,
+    find_browser,
+    find_windowed_browser,
+    write_launcher,
+)
 from farm.model.errors import BrowserUnavailable
 
 
@@ -95,3 +102,33 @@ def test_all_disabled_features_reach_the_browser_and_every_other_argument_as_it_
     features, *others = said.split("\n")[:-1]
     assert set(features.partition("=")[2].split(",")) == {"One", "Two", "Three", *UNWANTED_FEATURES}
     assert others == [arguments[1], ""]
+
+
+def test_a_window_needs_another_browser_than_a_crawl(bare: Path, tmp_path: Path) -> None:
+    """The headless shell has none; without another one the remedy is said."""
+    program(bare / "chromium-headless-shell")
+    with pytest.raises(BrowserUnavailable, match=r"No browser with windows.*install chromium"):
+        find_windowed_browser()
+    with pytest.raises(BrowserUnavailable, match=r"headless_shell is a browser without windows"):
+        find_windowed_browser(program(tmp_path / "headless_shell"))
+    whole = program(bare / "chromium")
+    assert find_windowed_browser() == BrowserBinary(whole, headless_shell=False, source="system")
+
+
+def test_a_browser_with_a_window_alone_knows_the_display(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may draw on a display may also read what is typed there."""
+    monkeypatch.setenv("DISPLAY", ":7")
+    monkeypatch.setenv("FARM_TOKEN", "secret")
+    monkeypatch.setenv("HOME", "/home/me")
+    shown = environment(tmp_path, windowed=True)
+    assert (shown["DISPLAY"], shown["XAUTHORITY"], shown["HOME"]) == (
+        ":7",
+        "/home/me/.Xauthority",
+        str(tmp_path),
+    )
+    hidden = environment(tmp_path, windowed=False)
+    assert "DISPLAY" not in hidden
+    assert "XAUTHORITY" not in hidden
+    assert "FARM_TOKEN" not in shown

@@ -12,8 +12,9 @@ from aiohttp import web
 from playwright.async_api import Page as BrowserPage
 
 from farm import Farm
-from farm.browser.login import LoginFlow, LoginStep
+from farm.browser.login import LoginFlow, LoginStep, state_left, windows_closed
 from farm.browser.render import RenderParams
+from farm.browser.tab import TabParams
 from farm.model.errors import LoginFailed
 from farm.model.secret import Secret
 from farm.scope.rules import registrable_domain
@@ -26,7 +27,9 @@ PASSWORD = "correct horse battery"
 STEP_S = 1.0
 FORM = """<!doctype html><link rel="icon" href="data:,"><input id=closed disabled>"""
 
-pool = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=2.0))
+PARAMS = RenderParams(page_timeout_s=20.0, settle_timeout_s=2.0)
+pool = pool_of_a_module(PARAMS)
+windowed = pool_of_a_module(PARAMS, TabParams(windowed=True))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -139,3 +142,38 @@ async def test_a_driver_that_has_died_fails_its_login() -> None:
     """It says so by an error that is not Playwright's own, which would end the node."""
     dead = RuntimeError("unable to perform operation on <UnixTransport>; the handler is closed")
     assert "the handler is closed" in await told(flow("http://127.0.0.1"), Answering(dead))
+
+
+async def test_what_a_person_does_ends_with_the_last_window(windowed: Browsing, site: str) -> None:
+    """One that the page has opened counts too; the state is still there then."""
+    slot = await windowed.slot("person")
+    await visit(slot, f"{site}/")
+    page = await slot.live(lambda: None)
+    closed = asyncio.create_task(windows_closed(page))
+    try:
+        async with asyncio.timeout(60):
+            await page.evaluate(
+                "() => { document.cookie = 'session=1'; document.onclick = () => open('/other') }"
+            )
+            async with page.context.expect_page() as opening:
+                await page.mouse.click(300, 300)
+            other = await opening.value
+            await page.close()
+            # An answer of the other one: whatever the browser had to tell of the first has come by then.
+            assert await other.evaluate("document.cookie") == "session=1"
+            assert not closed.done()
+            await other.close()
+            await closed
+            state = await state_left(page, 20.0)
+    finally:
+        closed.cancel()
+        slot.end_live(f"{site}/")
+        slot.retire()
+    assert [(one["name"], one["value"]) for one in state["cookies"]] == [("session", "1")]
+
+
+async def test_a_state_that_nobody_tells_has_a_deadline() -> None:
+    """Playwright has none."""
+    async with asyncio.timeout(60):
+        with pytest.raises(LoginFailed, match=r"not told its state within 0\.05 s"):
+            await state_left(cast("BrowserPage", Answering()), 0.05)
