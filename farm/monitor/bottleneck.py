@@ -76,18 +76,27 @@ def _empty(snapshot: Snapshot) -> str:
     ledger = snapshot.stats.ledger
     if ledger.delayed and not ledger.leased:
         urls = f"{amount(ledger.delayed)} URL{'' if ledger.delayed == 1 else 's'}"
-        return f"the wait before another try: {urls}, none is queued"
+        blocked = _blocked_longest(snapshot)
+        until = f"; {blocked[0]} is blocked for {blocked[1]}" if blocked else ""
+        return f"the wait before another try: {urls}, none is queued{until}"
     return f"an empty queue: {amount(ledger.leased)} under way, {amount(ledger.delayed)} wait for another try"
+
+
+def _blocked_longest(snapshot: Snapshot) -> tuple[str, str] | None:
+    """Return the site that is blocked for longest, and for how long; None if none is."""
+    blocked = [site for site in snapshot.sites if site.blocked_until > snapshot.now]
+    if not blocked:
+        return None
+    longest = max(blocked, key=lambda site: site.blocked_until)
+    return one_line(longest.site), span(max(1.0, longest.blocked_until - snapshot.now))
 
 
 def _sites(snapshot: Snapshot, waiting: int) -> str:
     """Return the site that keeps contexts waiting though URLs are queued."""
     waits = "1 context waits" if waiting == 1 else f"{amount(waiting)} contexts wait"
-    blocked = [site for site in snapshot.sites if site.blocked_until > snapshot.now]
+    blocked = _blocked_longest(snapshot)
     if blocked:
-        longest = max(blocked, key=lambda site: site.blocked_until)
-        left = span(max(1.0, longest.blocked_until - snapshot.now))
-        return f"site limit of {one_line(longest.site)}: it answered 429 or 503, {left} left; {waits}"
+        return f"site limit of {blocked[0]}: it answered 429 or 503, {blocked[1]} left; {waits}"
     limited = [site for site in snapshot.sites if site.limit and site.in_flight >= site.limit]
     if limited:
         site = max(limited, key=lambda one: one.per_s)

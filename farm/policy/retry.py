@@ -6,6 +6,7 @@ not come back together. The breaker is that of "Release It!" (M. Nygard, 2007): 
 circuit, and each one before that lengthens the pause.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, Ski
 TOO_MANY_REQUESTS = 429
 SERVICE_UNAVAILABLE = 503
 _LONGEST_DATE = 64
+_LONGEST = 300
+_SECONDS = re.compile(r"\d+(?:\.\d*)?", re.ASCII)
+"""Some servers write fractions."""
 THROTTLING = frozenset({TOO_MANY_REQUESTS, SERVICE_UNAVAILABLE})
 """The statuses by which a site asks for fewer requests (RFC 6585, RFC 9110)."""
 
@@ -37,7 +41,7 @@ class RetryParams:
     base_s: float = 1.0
     cap_s: float = 60.0
     throttle_cap: int = 20
-    retry_after_cap_s: float = 3600.0
+    retry_after_cap_s: float = 86_400.0
     broken_cap: int = 10
     partial_cap: int = 4
     blocked_cap: int = 5
@@ -112,10 +116,11 @@ def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> floa
     """
     if value is None:
         return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        # Cut before converting: a site may send ten thousand digits, which int() would refuse.
-        return min(params.retry_after_cap_s, float(text[:12]))
+    text = value.strip()[:_LONGEST]
+    numbers = [part.strip() for part in text.split(",")]
+    if all(map(_SECONDS.fullmatch, numbers)):
+        # Of several headers, which are joined by commas, the longest counts: a proxy may have added its own.
+        return min(params.retry_after_cap_s, max(map(float, numbers)))
     try:
         moment = parsedate_to_datetime(text[:_LONGEST_DATE])
         if moment.tzinfo is None:
@@ -145,7 +150,10 @@ def put_off(status: int, delay_s: float, throttled: int, params: RetryParams) ->
     """Settle a URL whose site throttles: visit it later without consuming an attempt, or give it up at the cap."""
     if throttled >= params.throttle_cap:
         return Bury(FailureKind.THROTTLED, f"status {status}, put off {throttled} times")
-    return Retry(FailureKind.THROTTLED, delay_s, f"status {status}", throttled=True)
+    detail = f"status {status}"
+    if delay_s >= params.retry_after_cap_s:
+        detail += f"; Retry-After says {delay_s / 3600:g} hours or more, and {delay_s / 3600:g} are waited"
+    return Retry(FailureKind.THROTTLED, delay_s, detail, throttled=True)
 
 
 @dataclass(frozen=True, slots=True)

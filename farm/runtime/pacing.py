@@ -10,9 +10,10 @@ nodes that write at the same moment repeat the step (optimistic locking); no vis
 import asyncio
 import contextlib
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Protocol
 
 from farm.model.clock import Clock
@@ -36,6 +37,9 @@ LEARN_EVERY_S = 0.5
 TRIES = 8
 MOST_TOLD = 50
 """The number of sites in a reading."""
+LONG_BLOCK_S = 600.0
+"""A block of this length is reported with its end."""
+MOST_LONG_BLOCKS = 1_000
 _TEXTS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -174,6 +178,8 @@ class PaceLearner:
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._refused: dict[tuple[str, str], int] = {}
         """Throttling answers by site and address, where there were any: there may be as many pairs as visits."""
+        self._long_blocks: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """The end of the last block that was reported, by site and address."""
 
     def note(self, site: str, began: float, status: int, latency_ms: float, egress: str = "") -> None:
         """Add a visit that has ended; `began` is of this process's clock, `status` 0 without an answer."""
@@ -234,9 +240,10 @@ class PaceLearner:
                 pace = blocked(pace, known.blocked_until_s)
             newer = await self._store.write(site, known, pace, egress)
             if newer is None:
-                self._report(
-                    f"{site} by proxy {egress}" if egress else site, known.pace, pace, alone=not egress
-                )
+                subject = f"{site} by proxy {egress}" if egress else site
+                self._report(subject, known.pace, pace, alone=not egress)
+                if known.blocked_until_s - known.now_s >= LONG_BLOCK_S:
+                    self._report_block(subject, (site, egress), known)
                 if pace.refused:
                     self._refused[site, egress] = pace.refused
                 return known, pace
@@ -257,6 +264,20 @@ class PaceLearner:
         figures += [f"concurrency {int(pace.limit)}"] if alone else []
         text = f"site {subject} {_TEXTS[pace.verdict]}; {', '.join(figures)}"
         self._emit(Notice(self._clock.monotonic(), "info", text))
+
+    def _report_block(self, subject: str, key: tuple[str, str], known: PaceSnapshot) -> None:
+        """Report a long block once, and again where it was prolonged by as much."""
+        if known.blocked_until_s < self._long_blocks.get(key, 0.0) + LONG_BLOCK_S:
+            return
+        self._long_blocks[key] = known.blocked_until_s
+        self._long_blocks.move_to_end(key)
+        if len(self._long_blocks) > MOST_LONG_BLOCKS:
+            self._long_blocks.popitem(last=False)
+        ends = self._clock.wall() + timedelta(seconds=known.blocked_until_s - known.now_s)
+        text = (
+            f"site {subject} is not visited until {ends:%Y-%m-%d %H:%M} UTC: it asked for that by Retry-After"
+        )
+        self._emit(Notice(self._clock.monotonic(), "warning", text))
 
 
 def _site_pace(site: str, known: PaceSnapshot, pace: Pace, samples: list[Sample]) -> SitePace:

@@ -10,7 +10,7 @@ from farm.frontier.frontier import RedisFrontier
 from farm.frontier.shards import decode_counters, encode_counters
 from farm.model.crawl import Ledger
 from farm.model.outcome import Ack, FailureKind, Release, Retry, Settled
-from farm.model.task import Lease, LeaseRequest
+from farm.model.task import Idle, Lease, LeaseRequest
 from tests.frontier.support import START_MS, Bench
 
 
@@ -72,6 +72,24 @@ async def test_virtual_time_moves_by_at_most_a_step(bench: Bench) -> None:
     await bench.raw("SET", "@ctl", encode_counters({**counters, "real": counters["real"] - 3_600_000}))
     assert await real.maintain() == 0
     assert decode_counters(await bench.raw("GET", "@ctl"))["now"] == counters["now"] + 5000
+
+
+async def test_time_passes_while_no_node_works_on_the_crawl(bench: Bench) -> None:
+    """A site that is blocked for a day may be visited the next day, though the run ended in between."""
+    real = RedisFrontier(bench.client, bench.crawl)
+    await real.nodes.register("n", "one")
+    await bench.add("a/1")
+    await real.block("a", 86_400.0)
+
+    async def a_day_later() -> Lease | Idle:
+        counters = decode_counters(await bench.raw("GET", "@ctl"))
+        await bench.raw("SET", "@ctl", encode_counters({**counters, "real": counters["real"] - 86_500_000}))
+        return await real.lease(bench.wish())
+
+    # An outage: a node is there, which has waited for the server.
+    assert isinstance(await a_day_later(), Idle)
+    await real.nodes.unregister("n", "one")
+    assert isinstance(await a_day_later(), Lease)
 
 
 async def test_a_servers_clock_that_is_set_back_stops_the_time(bench: Bench) -> None:

@@ -43,6 +43,10 @@ CASES = {
     "the wait before another try: 2 URLs, none is queued": snapshot(
         Stats(Ledger(accepted=9, delayed=2, done=7)), busy=0, idle=4
     ),
+    "the wait before another try: 1 URL, none is queued; shop.example is blocked for 23h58m": replace(
+        snapshot(Stats(Ledger(accepted=9, delayed=1, done=8)), busy=0, idle=4),
+        sites=site(blocked_until=86400.0),
+    ),
     "site limit of shop.example: it answered 429 or 503, 14s left; 3 contexts wait": replace(
         snapshot(busy=1, idle=3), sites=site(blocked_until=114.2, rate=2.0)
     ),

@@ -94,14 +94,20 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
     [
         ("3", 3.0),
         (" 120 ", 120.0),
-        ("9" * 10_000, 3600.0),
+        ("86000", 86_000.0),
+        ("86400, 30", 86_400.0),
+        ("1.5", 1.5),
+        ("1, soon", None),
+        ("1..5", None),
+        ("," * 100_000, None),
+        ("9" * 10_000, 86_400.0),
         ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
-        ("Sun, 01 Mar 2036 12:00:00 GMT", 3600.0),
+        ("Sun, 01 Mar 2036 12:00:00 GMT", 86_400.0),
         ("Mon, 01 Jan 99999999999999 00:00:00 GMT", None),
         ("Mon, 01 Jan 2030 99999999999999:00:00 GMT", None),
         ("Mon, 01 Jan 2030 00:00:00 +99999999999999", None),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", 3600.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 86_400.0),
         ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
         ("Mon, " * 100_000, None),
         ("soon", None),
@@ -154,5 +160,8 @@ def test_a_url_is_put_off_without_an_attempt_until_the_cap() -> None:
     """A site that throttles for ever ends in the dead letters."""
     put = put_off(429, 7.0, PARAMS.throttle_cap - 1, PARAMS)
     assert put == Retry(FailureKind.THROTTLED, 7.0, "status 429", throttled=True)
+    most_s = PARAMS.retry_after_cap_s
+    told = "status 503; Retry-After says 24 hours or more, and 24 are waited"
+    assert put_off(503, most_s, 0, PARAMS) == Retry(FailureKind.THROTTLED, most_s, told, throttled=True)
     ended = put_off(503, 7.0, PARAMS.throttle_cap, PARAMS)
     assert ended == Bury(FailureKind.THROTTLED, f"status 503, put off {PARAMS.throttle_cap} times")

@@ -229,6 +229,18 @@ async def test_a_refusal_is_counted_said_and_cuts() -> None:
     assert len(bench.notices) == 1
 
 
+async def test_a_long_block_is_told_once_with_its_end() -> None:
+    """And again when the site has asked for as much more."""
+    bench = Bench()
+    for after_s in (30, 86_400, 86_405, 90_000):
+        bench.store.blocked_until_s = bench.store.now_s + after_s
+        await bench.learn(503)
+    assert [one.text for one in bench.notices if "until" in one.text] == [
+        "site a is not visited until 2026-03-02 00:00 UTC: it asked for that by Retry-After",
+        "site a is not visited until 2026-03-02 01:00 UTC: it asked for that by Retry-After",
+    ]
+
+
 async def test_what_was_learnt_of_a_site_is_told() -> None:
     """Its limits, its latency beside that without load, and for how long it is blocked."""
     bench = Bench()

@@ -10,7 +10,8 @@ local KEYS, ARGV, call
 local P, C, T, now, micros, sites
 
 -- Virtual time: advances with the server's by at most STEP per observation, never goes back. So neither
--- an outage nor a jump of the machine's clock expires every lease at once.
+-- an outage nor a jump of the machine's clock expires every lease at once. While no node works on the crawl, and nothing
+-- is leased, all of the time passes: a site that is to be left alone for a day is not left alone for a day of runs.
 local function tick()
   now = tonumber(ARGV[1])
   if now then
@@ -21,7 +22,10 @@ local function tick()
     micros = t[1] * 1000000 + t[2]
     local real = (micros - micros % 1000) / 1000
     local passed = real - C[REAL]
-    now = C[NOW] + (passed < 0 and 0 or passed > C[STEP] and C[STEP] or passed)
+    if passed > C[STEP] and (C[LEASED] > 0 or call('ZCARD', P .. 'nodes') > 0) then
+      passed = C[STEP]
+    end
+    now = C[NOW] + (passed < 0 and 0 or passed)
     C[REAL] = real
   end
   C[NOW] = now
