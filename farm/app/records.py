@@ -30,9 +30,9 @@ from farm.runtime.audited_slot import Fields
 from farm.runtime.control import Control, DiskQuota
 from farm.runtime.reaper import Reaper
 from farm.runtime.visit import Recorder, VisitNotes
+from farm.scope.directives import directives_of
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import LinkSorter
-from farm.scope.robots import directives_of
 from farm.sinks.bodies import body_path
 from farm.sinks.output import RecordSink
 from farm.sinks.record import FOLDERS, RecordOptions, VisitFacts, build_record

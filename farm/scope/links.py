@@ -20,7 +20,7 @@ from farm.model.record import Skip
 from farm.model.task import UrlTask
 from farm.model.url import HashRoutes, fingerprint
 from farm.scope.canonical import ROUTE_MARKS, CanonicalUrl, Refusal, canonicalise
-from farm.scope.robots import directives_of
+from farm.scope.directives import directives_of
 from farm.scope.rules import ScopeKind, ScopeRules
 
 _REMEMBERED = 8192

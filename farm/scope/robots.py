@@ -1,6 +1,6 @@
-"""A site's rules for robots: its robots.txt, and the directives of a page.
+"""A site's rules for robots: its robots.txt.
 
-robots.txt is read by RFC 9309, and as Google's parser reads it where the RFC leaves it open. Invariants:
+It is read by RFC 9309, and as Google's parser reads it where the RFC leaves it open. Invariants:
 any bytes parse, in time linear in their length. A file that is a web page by mistake has no rules and allows
 all. Rules without wildcards are found by a binary search, however many there are; at most `MAX_STARS` wildcards
 are compared with a path. A prohibition beyond that is widened to every path with its prefix, and a permission
@@ -8,15 +8,11 @@ beyond it is dropped: rules that do not fit forbid more, never less.
 
 Own code, because the maintained parsers fail on some of the tested cases: a token followed by a version or by
 words (`CrawlFarm/1.0`, `* all others`), a byte order mark.
-
-A page's directives are in the header `X-Robots-Tag` and in the meta element `robots`. Both use the same words. A
-line of the header may address one robot (`otherbot: noindex`); what is for others does not count. What several
-lines say adds up, and a robot's name holds up to the next one or the end of its line.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from farm.model.url import relative_url_of
@@ -173,6 +169,12 @@ _DISALLOWS = frozenset({"disallow", "dissallow", "dissalow", "disalow", "diasllo
 _SITEMAPS = frozenset({"sitemap", "site-map"})
 
 
+def is_named(text: str, token: str) -> bool:
+    """Return whether a text begins with a product token in lower case, and then with what belongs to no token."""
+    found = _AGENT.match(text)
+    return found is not None and found[0].lower() == token
+
+
 @dataclass(slots=True)
 class _Group:
     """The rules for one of two audiences, our token or everybody; `rules` is by pattern."""
@@ -227,8 +229,7 @@ class _Groups:
     def _addressed(self, value: str) -> _Group:
         if value == "*" or (value.startswith("*") and value[1:2].isspace()):
             return self.everybody
-        found = _AGENT.match(value)
-        return self.ours if found and found[0].lower() == self._token else self._nobody
+        return self.ours if is_named(value, self._token) else self._nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,53 +300,3 @@ def _text(value: str) -> str:
 
 def _seconds(value: str) -> float | None:
     return float(value) if _NUMBER.fullmatch(value) else None
-
-
-# What comes before a colon and is no robot's name: words that take a value, and those that some write one behind.
-_DATED = "unavailable_after"
-_WORDS = frozenset(
-    {_DATED, "max-snippet", "max-image-preview", "max-video-preview", "noindex", "nofollow", "none"}
-)
-_ROBOT = re.compile(r"\*|[A-Za-z0-9][^\s,:]*")
-
-LONGEST_DIRECTIVES = 16_384
-"""Characters that are read of the element and of the header each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Directives:
-    """`noindex` is only recorded; with `nofollow` no link of the page is followed."""
-
-    noindex: bool = False
-    nofollow: bool = False
-
-
-def directives_of(headers: Mapping[str, str], meta: str) -> Directives:
-    """Read a page's headers (names in lower case) and the content of its meta element."""
-    words: set[str] = set()
-    for part in meta[:LONGEST_DIRECTIVES].lower().split(","):
-        words.update(part.partition(":")[0].split())
-    for line in headers.get("x-robots-tag", "")[:LONGEST_DIRECTIVES].lower().split("\n"):
-        words.update(_words_for_us(line))
-    return Directives(bool(words & {"noindex", "none"}), bool(words & {"nofollow", "none"}))
-
-
-def _words_for_us(line: str) -> Iterator[str]:
-    """Yield the directives of a line of the header, in lower case, that address us or every robot."""
-    is_ours, is_dated = True, False
-    for part in map(str.strip, line.split(",")):
-        if is_dated and part[:1].isdigit():
-            # `25 Jun 2030 15:00:00 PST` of a date that begins with its weekday.
-            continue
-        name, colon, rest = map(str.strip, part.partition(":"))
-        if colon and name not in _WORDS and _ROBOT.fullmatch(name):
-            is_ours = name == "*" or _is_token(name)
-            name = rest.partition(":")[0].strip()
-        is_dated = name == _DATED
-        if is_ours:
-            yield from name.split()
-
-
-def _is_token(name: str) -> bool:
-    found = _AGENT.match(name)
-    return found is not None and found[0].lower() == TOKEN

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from farm.browser.render import RenderParams
 from farm.light.pool import LightSlot
 from farm.model.page import RenderedPage
-from farm.scope.robots import Directives, directives_of
+from farm.scope.directives import Directives, directives_of
 from fixtures.pages import html, served_by
 from fixtures.shop import Shop
 from tests.browser.conftest import Browsing, pool_of_a_module
