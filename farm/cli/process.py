@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvloop
 
@@ -20,9 +21,9 @@ from farm.model.errors import FarmError
 from farm.monitor.log import LOG_NAME, level_of
 from farm.resources.files import umask_of
 from farm.runtime.control import Control
-from farm.runtime.process_link import ErrorText, LinkClosed, ProcessEnd, ProcessLink
+from farm.runtime.process_link import SEND_S, ErrorText, LinkClosed, ProcessEnd, ProcessLink
 from farm.runtime.reaper import Reaper
-from farm.runtime.supervised import NewsRelay, RelayedLog, follow
+from farm.runtime.supervised import NewsRelay, RelayedLog, follow, patience_with_supervisor_s
 from farm.runtime.watchdog import LoopWatchdog, Signals
 
 
@@ -64,17 +65,14 @@ async def _process(end: socket.socket) -> int:
         telling.cancel()
         logging.getLogger().removeHandler(handler)
     relay.tell()
-    return await _ended(link, ended)
+    return await _ended(link, ended, patience_with_supervisor_s(settings.sink_patience))
 
 
-async def _ended(link: ProcessLink, ended: ProcessEnd) -> int:
+async def _ended(link: ProcessLink, ended: ProcessEnd, within_s: float = SEND_S) -> int:
     """Send the results of the process to the supervisor, and return its exit code."""
-    try:
-        await link.send(ended)
-    except LinkClosed:
-        # The supervisor is gone: there is no receiver.
-        return 0
-    link.close()
+    # Without a supervisor there is no receiver.
+    with suppress(LinkClosed):
+        await link.finish(ended, within_s)
     return 0
 
 

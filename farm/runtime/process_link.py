@@ -27,7 +27,7 @@ _BUFFER_BYTES = 4 << 20
 WAITING_BYTES = 64 << 20
 """Bytes that may wait to be sent; beyond that `post` drops its message, and `send` waits."""
 SEND_S = 60.0
-"""How long the other end may take to read what waits before it."""
+"""How long the other end may take to read what waits before it, unless the caller is more patient."""
 GLANCE_S = 4.0
 MOST_GLANCES = 4
 """So many pictures are asked for at once; what is more has none."""
@@ -166,14 +166,28 @@ class ProcessLink:
         self._write(message)
         return True
 
-    async def send(self, message: object) -> None:
-        """Send, and wait until the other end has read enough. Raises LinkClosed."""
+    async def send(self, message: object, within_s: float = SEND_S) -> None:
+        """Send, and wait for up to `within_s` seconds until the other end has read enough. Raises LinkClosed."""
         if self._writer.transport.is_closing():
             raise LinkClosed("the other process has ended")
         self._write(message)
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(within_s):
                 await self._writer.drain()
+        except (OSError, TimeoutError) as error:
+            raise LinkClosed("the other process has ended, or does not read") from error
+
+    async def finish(self, message: object, within_s: float) -> None:
+        """Send the last message, and close this end once all is in the socket, or after `within_s` seconds.
+
+        Raises LinkClosed where that takes longer, or the other end is closed: what is not in the socket when this
+        process ends is lost.
+        """
+        self._write(message)
+        self._writer.close()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._writer.wait_closed()
         except (OSError, TimeoutError) as error:
             raise LinkClosed("the other process has ended, or does not read") from error
 

@@ -48,8 +48,14 @@ MOST_LINES = 1_000
 """The number of waiting events; beyond it the oldest are dropped, and their number is logged."""
 COMMIT_GRACE_S = 20.0
 """Seconds added to the sink's patience, in which the supervisor reports the reason."""
+
 _KNOWN_THERE = (Committed, Ending, RedisAway, RedisBack, Skipped, StatsRead)
 """Events that the supervisor produces itself; it has the committed records."""
+
+
+def patience_with_supervisor_s(sink_patience_s: float) -> float:
+    """Return for how many seconds a process waits for its supervisor, which may be stopped, or wait for a sink."""
+    return sink_patience_s + COMMIT_GRACE_S
 
 
 class SupervisedSink:
@@ -57,7 +63,7 @@ class SupervisedSink:
 
     def __init__(self, link: ProcessLink, patience_s: float) -> None:
         self._link = link
-        self._within_s = patience_s + COMMIT_GRACE_S
+        self._within_s = patience_with_supervisor_s(patience_s)
         self._numbers = count()
         self._open: dict[int, asyncio.Future[None]] = {}
         self.skipped: Mapping[str, int] = {}
@@ -71,7 +77,7 @@ class SupervisedSink:
         self._open[number] = durable
         try:
             async with asyncio.timeout(self._within_s):
-                await self._link.send(CommitRequest(number, batch))
+                await self._link.send(CommitRequest(number, batch), self._within_s)
                 await durable
         except TimeoutError:
             raise OutputUnwritable(

@@ -4,16 +4,20 @@ import json
 import os
 import re
 import signal
+import threading
 import urllib.request
 from collections import Counter
+from email.message import Message
 from pathlib import Path
 
 import psutil
 import pytest
 
+from farm.runtime.process_link import SEND_S
 from fixtures.shop import Shop
 from tests.e2e.farm_process import Running, crawl, farm, seen_pages, until
 from tests.e2e.redis_server import RedisServer
+from tests.e2e.sites import Answer, served
 from tests.e2e.test_metrics import AUTHORIZATION, TOKEN, served_at
 from tests.processes import alive, command_of
 
@@ -193,6 +197,36 @@ def test_a_node_of_several_processes_is_drained_by_its_name(
     assert ended.code == 5, ended.output
     assert ended.summary["exit_reason"] == "stopped"
     assert ended.summary["ledger"]["leased"] == 0
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_is_stopped_for_a_minute_loses_no_process(out: Path) -> None:
+    """Its processes have records that do not fit into the sockets, and wait as they would for a sink."""
+    release, came = threading.Event(), threading.Semaphore(0)
+    pages = [f"/{number}" for number in range(4)]
+
+    def answer(path: str, _headers: Message) -> Answer:
+        if path not in pages:
+            return Answer(status=404)
+        came.release()
+        release.wait(60)
+        return Answer(f"<title>{path}</title><p>{'long ' * 300_000}".encode())
+
+    with served(answer) as origin:
+        urls = [origin + path for path in pages]
+        running = crawl(out, *urls, contexts="2", processes="2", scope="page")
+        assert came.acquire(timeout=60)
+        assert came.acquire(timeout=60)
+        pids = {one.pid for one in wait_for_processes(running, 2)}
+        running.signal(signal.SIGSTOP)
+        release.set()
+        threading.Event().wait(SEND_S + 15)
+        assert {one.pid for one in processes_of(running)} == pids
+        running.signal(signal.SIGCONT)
+        finished = running.finish(timeout_s=150)
+    assert finished.code == 0, finished.output
+    assert sorted(finished.urls) == urls
+    assert "replaced" not in finished.output
 
 
 @pytest.mark.slow

@@ -108,3 +108,22 @@ def test_the_fault_of_a_page_crosses_with_its_kind() -> None:
     crossed = ErrorText.of(RenderError(FailureKind.CORRUPT, "no JSON")).error()
     assert isinstance(crossed, RenderError)
     assert (crossed.kind, crossed.detail) == (FailureKind.CORRUPT, "no JSON")
+
+
+async def test_the_last_message_is_in_the_socket_when_its_end_is_closed(ends: LinkPair) -> None:
+    """A process that returns any earlier takes with it what its supervisor has not read."""
+    here, there = ends
+    last = b"x" * 20_000_000
+    finishing = asyncio.create_task(here.finish(last, 60.0))
+    assert not (await asyncio.wait([finishing], timeout=0.05))[0]
+    assert await there.receive() == last
+    await finishing
+    with pytest.raises(LinkClosed):
+        await there.receive()
+
+
+async def test_who_never_reads_the_last_message_is_not_waited_for(ends: LinkPair) -> None:
+    """Beyond the patience that is given."""
+    here, _ = ends
+    with pytest.raises(LinkClosed, match="does not read"):
+        await here.finish(b"x" * 20_000_000, 0.05)

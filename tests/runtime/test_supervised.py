@@ -10,6 +10,7 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.event import Committed, Notice, Phase, SlotPhase, StatsRead
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
+from farm.runtime import process_link, supervised
 from farm.runtime.control import Control, ExitReason
 from farm.runtime.process_link import (
     BudgetShare,
@@ -55,6 +56,26 @@ async def test_a_commit_returns_what_the_supervisor_says(
     await commits[0]
     # A repetition is dropped.
     sink.answer(CommitReply(requests[0].number))
+
+
+@pytest.mark.parametrize("is_stopped_for_long", [False, True])
+async def test_a_supervisor_that_is_stopped_is_waited_for_as_a_sink_is(
+    ends: LinkPair, monkeypatch: pytest.MonkeyPatch, *, is_stopped_for_long: bool
+) -> None:
+    """With a record that is too large for the sockets' buffers, and longer than any other message."""
+    here, supervisor = ends
+    monkeypatch.setattr(process_link, "SEND_S", 0.01)
+    monkeypatch.setattr(supervised, "COMMIT_GRACE_S", 0.1)
+    sink = SupervisedSink(here, 0.1 if is_stopped_for_long else 60.0)
+    large = Batch((Record("1" * 32, "http://a.example/", {"html": "x" * 20_000_000}),))
+    commit = asyncio.create_task(sink.commit(large))
+    if is_stopped_for_long:
+        with pytest.raises(OutputUnwritable, match=r"has not stored a record within 0\.2 s"):
+            await commit
+        return
+    assert not (await asyncio.wait([commit], timeout=0.1))[0]
+    sink.answer(CommitReply((await supervisor.receive()).number))
+    await commit
 
 
 async def test_a_batch_without_anything_is_not_sent(ends: LinkPair) -> None:
