@@ -3,6 +3,7 @@
 No error of redis-py leaves the package, and no message contains a password.
 """
 
+import os
 import re
 import ssl
 
@@ -91,6 +92,15 @@ _OF_LUA = re.compile(r"^user_function:\d+: | script: \w+, on @user_function:\d+$
 """The position of an error in a script, which users need not see."""
 _DEEPEST = 8
 """How many causes of an error of redis-py are searched for a failure of TLS."""
+_CONNECTING = re.compile(r"Error (-?\d{1,5}) connecting to \S+\. (.+)")
+"""The message of redis-py about a connection that was not made: an error number, the address, the reason."""
+_READING = re.compile(r"Error while reading from \S+(?: :)? \((\d{1,5}), ")
+"""The message of redis-py about a connection that broke, with number and text of the error as a tuple."""
+_NO_CONNECTION = "Connect call failed"
+"""The reason in asyncio's words, behind which the address stands as a tuple."""
+_SEVERAL = "Error Multiple exceptions: "
+"""The message of redis-py about a name with several addresses, none of which answers."""
+_ERRNO = re.compile(r"\[Errno (\d{1,5})\]")
 _WRONG_NAME = (62, 64)
 """OpenSSL's numbers for a certificate of another host, or of another address."""
 _EXPIRED = (9, 10)
@@ -179,8 +189,15 @@ def _is_final(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the message of the server or the system, in one line."""
+    """Return the message of the server or the system, in one line and without the address."""
     text = " ".join(str(error).split()).rstrip(".")
+    if text.startswith(_SEVERAL) and (numbers := _ERRNO.findall(text)):
+        return ", ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers))
+    if (broken := _READING.match(text)) is not None:
+        return os.strerror(int(broken[1]))
+    found = _CONNECTING.match(text)
+    if found is not None:
+        return os.strerror(int(found[1])) if found[2].startswith(_NO_CONNECTION) else found[2]
     return text or type(error).__name__
 
 

@@ -168,6 +168,30 @@ def test_a_reset_over_tls_may_mean_that_a_certificate_is_wanted(place: str, is_n
     assert ("?ssl_certfile=FILE&ssl_keyfile=FILE" in told) is is_named
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Error 111 connecting to h:1. Connect call failed ('127.0.0.1', 1).", "Connection refused"),
+        ("Error -2 connecting to h:1. Name or service not known.", "Name or service not known"),
+        ("Error 2 connecting to /a/b. No such file or directory.", "No such file or directory"),
+        (
+            "Error Multiple exceptions: [Errno 111] Connect call failed ('::1', 1, 0, 0), [Errno 113] Connect",
+            "Connection refused, No route to host",
+        ),
+        ("Error while reading from h:1 : (104, 'Connection reset by peer')", "Connection reset by peer"),
+        ("Error while reading from h:1: (104, 'Connection reset by peer')", "Connection reset by peer"),
+        ("Connection closed by server.", "Connection closed by server"),
+        ("", "ConnectionError"),
+    ],
+)
+def test_a_connection_that_fails_is_said_in_the_systems_words(said: str, reason: str) -> None:
+    """The address stands in the sentence already, and nothing of Python's."""
+    told = str(translate(redis.ConnectionError(said), "redis://h:1"))
+    assert (
+        told == f"Redis at redis://h:1 is not available ({reason}); start it, or name another with --redis."
+    )
+
+
 async def test_the_same_ack_a_hundred_times_at_once(bench: Bench) -> None:
     """One is carried out, the others are told so."""
     await bench.add("a/1")
