@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from farm.frontier import keys
 from farm.frontier.address import is_cluster, place_of
+from farm.frontier.cluster import pipelined
 from farm.frontier.faults import (
     FOREIGN,
     cannot_write,
@@ -38,6 +39,8 @@ _PASSES = retry_if_exception(is_transient)
 ON_DISK_MS = 3000
 """A log that is flushed every second is on disk by then; shorter than the timeout of a call."""
 TELL_AFTER_S = 1.0
+SEVERAL_S = 15.0
+"""How long several commands that are sent at once may take; each reply has the deadline of a call as well."""
 MEMORY_EVERY_S = 2.0
 """The interval at which the server's memory is checked."""
 NEARLY_FULL = 0.9
@@ -139,6 +142,13 @@ class RedisClient:
         """Send one plain command."""
         return await self._patiently(self._plain, *args, **options)
 
+    async def commands(self, calls: Sequence[Sequence[Arg]]) -> list[Any]:
+        """Send several plain commands at once; return their replies in order. On a Cluster all are of one shard.
+
+        Raises as `command` does, where one of them fails or all are not answered within `SEVERAL_S` seconds.
+        """
+        return cast("list[Any]", await self._patiently(self._several, calls))
+
     async def probe(self, crawl: str) -> None:
         """Call a transition that only reads, whether the crawl exists or not: raises if the server refuses it."""
         await self.run("stats", keys.ctl(keys.Handle(keys.check_name(crawl))), "")
@@ -224,6 +234,12 @@ class RedisClient:
 
     async def _plain(self, *args: Arg, **options: Any) -> Any:
         return await self._client.execute_command(*args, **options)
+
+    async def _several(self, calls: Sequence[Sequence[Arg]]) -> list[Any]:
+        async with asyncio.timeout(SEVERAL_S):
+            if self._is_cluster:
+                return cast("list[Any]", await self._client.execute_several(calls))
+            return await pipelined(self._client, calls)
 
     async def _patiently(self, call: Any, *args: Any, **options: Any) -> Any:
         """Make a call, repeated while it fails transiently; raises the farm's errors.

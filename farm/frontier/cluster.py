@@ -88,6 +88,16 @@ class ClusterClient:
                 raise
         raise redis_errors.TryAgainError(f"slot {slot} is being moved")
 
+    async def execute_several(self, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send commands about keys of one slot to its master at once; return their replies. Raises as one does."""
+        host = await self._master_of(_slot_of(key_of(calls[0])))
+        try:
+            return await pipelined(self._server(host), calls)
+        except (redis_errors.AskError, *_MISLED):
+            # MOVED is one of the first: whoever repeats the call reads the slots anew.
+            self._is_stale = True
+            raise
+
     async def run_replicated(self, args: Sequence[Any], within_ms: int) -> tuple[Any, bool]:
         """Send a command and wait until its master's replicas have it; return its reply, and whether they have.
 
@@ -189,6 +199,19 @@ class ClusterClient:
         self._replicas = _wanted(nodes, ranges, host, online)
         self._is_stale = False
         self._read_at = time.monotonic()
+
+
+async def pipelined(server: Any, calls: Sequence[Sequence[Any]]) -> list[Any]:
+    """Send commands to a server at once and return their replies in order; raises the first error among them."""
+    async with server.pipeline(transaction=False) as pipeline:
+        for call in calls:
+            pipeline.execute_command(*call)
+        # redis-py would put words before the server's message, by which errors are told apart.
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 def _wanted(nodes: Any, ranges: Any, asked: Host, online: Mapping[Host, int]) -> dict[Host, int]:

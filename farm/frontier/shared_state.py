@@ -179,16 +179,19 @@ class RedisNodeReports:
     async def read(self, nodes: Sequence[str]) -> dict[str, bytes]:
         """Return the reports of these nodes that are there, and have nodes publish them for some seconds.
 
-        One that is too long is none.
+        One that is too long is none. All are read at once.
         """
-        await self._client.command("SET", keys.watched(self._crawl), 1, "PX", round(WATCHED_S * 1000))
-        found = {}
-        for node in nodes[:MOST_REPORTS_READ]:
-            key = keys.report(self._crawl, node)
-            report = await self._client.command("GETRANGE", key, 0, MOST_REPORT_BYTES)
-            if 0 < len(report) <= MOST_REPORT_BYTES:
-                found[node] = report
-        return found
+        calls: list[tuple[Arg, ...]] = [
+            ("SET", keys.watched(self._crawl), 1, "PX", round(WATCHED_S * 1000)),
+            *(
+                ("GETRANGE", keys.report(self._crawl, node), 0, MOST_REPORT_BYTES)
+                for node in nodes[:MOST_REPORTS_READ]
+            ),
+        ]
+        _, *reports = await self._client.commands(calls)
+        # Of more nodes none is read.
+        told = zip(nodes, reports, strict=False)
+        return {node: report for node, report in told if 0 < len(report) <= MOST_REPORT_BYTES}
 
     async def want(self, node: str, contexts: int) -> None:
         """Request that a node lets this many contexts work; it reads the request within seconds, or never."""

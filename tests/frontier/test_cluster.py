@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from farm.frontier.client import RedisClient
+from farm.frontier.cluster import ClusterClient
 from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl, find_crawl, open_crawl
 from farm.frontier.faults import RIGHTS
@@ -128,6 +129,17 @@ async def test_a_call_costs_a_cluster_one_round_trip(client: RedisClient, cluste
     commands = [name for master in masters for name in master.info("commandstats")]
     assert commands.count("cmdstat_fcall") == MASTERS
     assert "cmdstat_command|getkeys" not in commands
+
+
+async def test_reports_are_read_at_once_from_the_master_that_has_them(client: RedisClient) -> None:
+    """Also where a client thought that another one had."""
+    frontier = await _open(client)
+    await frontier.reports.publish("a", b"of a")
+    assert await frontier.reports.read(["a", "b"]) == {"a": b"of a"}
+    cluster: ClusterClient = client._client
+    masters = sorted({host for host in cluster._slots if host is not None})
+    cluster._slots = [masters[(masters.index(host) + 1) % len(masters)] for host in cluster._slots if host]
+    assert await frontier.reports.read(["a", "b"]) == {"a": b"of a"}
 
 
 async def test_a_master_that_lacks_the_library_is_given_it(client: RedisClient, cluster: Nodes) -> None:

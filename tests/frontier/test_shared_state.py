@@ -6,20 +6,25 @@ from dataclasses import replace
 
 import pytest
 
+from farm.frontier import client as client_module
 from farm.frontier import keys
 from farm.frontier.client import RedisClient
+from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.frontier.shared_state import (
     MAX_BYTES,
+    MOST_REPORT_BYTES,
+    MOST_REPORTS_READ,
     SCOPE_READ_EVERY_S,
+    RedisNodeReports,
     RedisSharedCache,
     SharedBans,
     SharedScope,
 )
 from farm.frontier.terms import Politeness
 from farm.model.egress import Ban, ProxyBytes
-from farm.model.errors import CrawlUnreadable
+from farm.model.errors import CrawlUnreadable, FrontierUnavailable
 from farm.model.outcome import FailureKind, Retry
 from farm.policy.aimd import Pace
 from tests.clock import ManualClock
@@ -72,6 +77,54 @@ async def test_a_scope_whose_master_lost_some_is_read_all_the_same(bench: Bench)
     await bench.frontier.extend_scope("new.example")
     clock.now += SCOPE_READ_EVERY_S
     assert await scope.read() == {"new.example"}
+
+
+async def _reads_of_the_server(bench: Bench) -> int:
+    """Return how often the server has read from a socket."""
+    return int((await bench.client.command("INFO", "stats"))["total_reads_processed"])
+
+
+async def test_a_view_reads_the_reports_of_many_nodes_at_once(bench: Bench) -> None:
+    """Of a hundred at most; one that is too long, or not there, is left out."""
+    reports = bench.frontier.reports
+    nodes = [f"node{number}" for number in range(MOST_REPORTS_READ + 20)]
+    for number, node in enumerate(nodes):
+        if number != 3:
+            await reports.publish(node, b"x" * (MOST_REPORT_BYTES + 1 if number == 5 else 1 + number))
+    assert not await reports.is_watched()
+    before = await _reads_of_the_server(bench)
+    found = await reports.read(nodes)
+    assert await _reads_of_the_server(bench) - before < 20
+    shown = {node: 1 + number for number, node in enumerate(nodes[:MOST_REPORTS_READ])}
+    del shown["node3"], shown["node5"]
+    assert {node: len(report) for node, report in found.items()} == shown
+    assert await reports.is_watched()
+    assert await reports.read([]) == {}
+
+
+async def test_a_server_that_answers_reports_too_late_is_away(
+    bench: Bench, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answers at last is nobody's: the next read has its own replies."""
+    monkeypatch.setattr(client_module, "SEVERAL_S", 0.1)
+    hasty = await connect(redis_url, patience_s=0)
+    reports = RedisNodeReports(hasty, bench.crawl)
+    await reports.publish("a", b"of a")
+    await reports.publish("b", b"of b")
+    await bench.client.command("CLIENT", "PAUSE", 60_000, "WRITE")
+    with pytest.raises(FrontierUnavailable, match="is not available"):
+        await reports.read(["a"])
+    await bench.client.command("CLIENT", "UNPAUSE")
+    monkeypatch.undo()
+    assert await reports.read(["b"]) == {"b": b"of b"}
+    await hasty.close()
+
+
+async def test_a_report_that_is_none_fails_as_one_command_does(bench: Bench) -> None:
+    """With the server's own words, by which it is known."""
+    await bench.client.command("HSET", keys.report(bench.crawl, "a"), "field", 1)
+    with pytest.raises(CrawlUnreadable, match="WRONGTYPE"):
+        await bench.frontier.reports.read(["b", "a"])
 
 
 async def test_what_is_learnt_holds_with_the_next_lease(client: RedisClient, redis_url: str) -> None:
