@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -149,8 +149,8 @@ def _tell_beforehand(plan: RunPlan, session: CrawlSession) -> None:
         log.info("%s", note)
 
 
-def _serve_metrics(
-    plan: RunPlan, session: CrawlSession, tally: Tally, clock: Clock, served: ExitStack
+async def _serve_metrics(
+    plan: RunPlan, session: CrawlSession, tally: Tally, clock: Clock, served: AsyncExitStack
 ) -> Callable[[Glance], None]:
     """Serve the numbers and the web page where it is asked for; return what has the page show contexts.
 
@@ -183,7 +183,7 @@ def _serve_metrics(
         lambda which, start, size: do(operations.letters(which, start, size)),
         plan.output,
     )
-    served.enter_context(server)
+    await served.enter_async_context(server)
     log.info("metrics are served at %s, the view for a browser at %s", server.url, server.page_url)
 
     def show(glance: Glance) -> None:
@@ -211,12 +211,12 @@ async def _work(
         news.fold(event)
 
     news = StateReporter(emit, plan.where)
-    with ExitStack() as shown:
+    async with AsyncExitStack() as shown:
         shown.callback(observer.close)
         observer.opened(plan, tally, clock)
         reaper.log_to((plan.output / LOG_NAME).absolute(), plan.settings.log_format)
         _tell_beforehand(plan, session)
-        show_contexts = _serve_metrics(plan, session, tally, clock, shown)
+        show_contexts = await _serve_metrics(plan, session, tally, clock, shown)
         async with assemble(plan, session, reaper, emit, clock, tally.snapshot) as assembly:
             run = RunningCrawl(
                 plan,

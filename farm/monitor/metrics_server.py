@@ -146,6 +146,13 @@ class MetricsServer:
         self._thread.join(_STOP_S + 1)
         self._socket.close()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        """End it while the running loop goes on: answers under way may wait for what this loop does."""
+        await asyncio.to_thread(self.__exit__)
+
     def _snapshot(self) -> Snapshot:
         return self._source(self._clock.monotonic())
 

@@ -249,6 +249,27 @@ def test_a_run_without_a_token_has_no_api(loop: asyncio.AbstractEventLoop, opera
     assert "--token-file" in told["error"]
 
 
+async def test_the_end_of_a_server_waits_for_an_answer_that_the_crawls_loop_makes() -> None:
+    """The loop goes on meanwhile: who ends the server is that loop."""
+    loop, going_on, begun = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    class Slow(Operations):
+        async def status(self) -> Mapping[str, Any]:
+            begun.set()
+            await going_on.wait()
+            return {"state": "running"}
+
+    api, clock = RestApi(Slow(), TOKEN, in_the_loop(loop)), ManualClock(130.0)
+    async with MetricsServer(
+        simulated(8, 30).snapshot, clock, "1", "127.0.0.1", 0, "shop", TOKEN, None, api
+    ) as server:
+        asking = asyncio.create_task(asyncio.to_thread(ask, server, "GET", "/status"))
+        await begun.wait()
+        # Not before the end has begun.
+        loop.call_later(0.05, going_on.set)
+    assert await asking == (200, {"state": "running"})
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
