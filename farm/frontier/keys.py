@@ -20,8 +20,8 @@ glossary:
     {c:s}:limits         hash    site, or *. and a domain above it -> interval, places in flight, and how many at
                                  first (0: the crawl's)
     {c:s}:out:ADDRESS    hash    an egress address: f in flight · t theoretical arrival time · s as above
-                                 (without an address: s of everything together, pairs: of how many sites and
-                                 addresses a pace is kept)
+                                 (without an address: s of everything together, paces, pairs: of how many
+                                 sites, and sites and addresses, a pace is kept)
     {c:s}:q:BAND:SITE    list    the entries of one site and priority band, the oldest first; band `s` are
                                  suspects: URLs that were leased at more than one death of a node
     {c:s}:ready:BAND     zset    the sites that have queued URLs in the band and a free place in flight, by the
@@ -83,6 +83,7 @@ glossary:
     {c:s}:proxied:RUN    string  shard 0 only: how many of them were this run's so far, for a week
     {c:robots}:ORIGIN    string  what is known of an origin's robots.txt, packed, until it expires
     {c:robots}:claim ORIGIN  string  a node is fetching it
+    {c:robots}:room PERIOD   string  the bytes of the texts of robots.txt that were stored in a period
     {c:robots}:flow      hash    node -> how its visits flow, and when it reported (JSON)
     {c:robots}:report NODE   string  what a node tells a view of the whole crawl (JSON), for some seconds
     {c:robots}:watched   string  somebody looks at all nodes, until it expires
@@ -228,6 +229,11 @@ def robots(of: KeyedCrawl, origin: str) -> str:
 def robots_claim(of: KeyedCrawl, origin: str) -> str:
     """Return the key that says that an origin's robots.txt is being fetched."""
     return f"{_beside(of)}claim {origin}"
+
+
+def robots_room(of: KeyedCrawl, period: int) -> str:
+    """Return the key of how many bytes of robots.txt were stored in a period."""
+    return f"{_beside(of)}room {period}"
 
 
 def feeds(of: KeyedCrawl) -> str:

@@ -19,6 +19,16 @@ from farm.policy.aimd import Pace, PaceSnapshot
 
 MAX_BYTES = 2**20
 """Bytes of a decompressed text; a larger one was not written by a node."""
+ROOM_BYTES = 128 * 2**20
+"""Bytes of packed texts of robots.txt that are stored in a period: there is room for those of two."""
+ROOM_PERIOD_S = 86_400.0
+"""No such text lives longer."""
+LARGE_BYTES = 32 * 1024
+"""A larger packed text is stored in the first half of the room only: a site may have one on each of its hosts."""
+BRIEF_S = 60.0
+"""A text of a shorter life needs no room: it is gone before there are many."""
+_KEY_BYTES = 130
+"""Of Redis, for each text."""
 SCOPE_READ_EVERY_S = 60.0
 REPORT_LASTS_S = 60.0
 WATCHED_S = 20.0
@@ -116,12 +126,15 @@ class RedisPaceStore:
 class RedisSharedCache:
     """The texts of robots.txt of one crawl, one per origin; the cache does not look into them.
 
-    A claim makes one node fetch a text while the others wait.
+    A claim makes one node fetch a text while the others wait. `wall` returns the time of day in seconds.
     """
 
-    def __init__(self, client: RedisClient, crawl: keys.KeyedCrawl) -> None:
+    def __init__(
+        self, client: RedisClient, crawl: keys.KeyedCrawl, *, wall: Callable[[], float] = time.time
+    ) -> None:
         self._client = client
         self._crawl = crawl
+        self._wall = wall
 
     async def read(self, origin: str) -> bytes | None:
         """Return an origin's text; None if there is none, it has expired, or it cannot be unpacked."""
@@ -137,8 +150,30 @@ class RedisSharedCache:
 
     async def write(self, origin: str, text: bytes, for_s: float) -> None:
         """Store a text for `for_s` seconds, and end the claim."""
+        await self._store(origin, zlib.compress(text, 1), for_s)
+
+    async def offer(self, origin: str, text: bytes, for_s: float) -> bool:
+        """Store a text as `write` does where there is room for it, and end the claim; return whether there was.
+
+        It lives for a day at most.
+        """
+        packed = zlib.compress(text, 1)
+        if for_s > BRIEF_S:
+            room = keys.robots_room(self._crawl, int(self._wall() // ROOM_PERIOD_S))
+            size = len(packed) + len(origin) + _KEY_BYTES
+            taken = int(await self._client.command("INCRBY", room, size))
+            if taken == size:
+                await self._client.command("PEXPIRE", room, round(ROOM_PERIOD_S * 1000))
+            if taken > (ROOM_BYTES // 2 if len(packed) > LARGE_BYTES else ROOM_BYTES):
+                await self._client.command("DECRBY", room, size)
+                await self.yield_claim(origin)
+                return False
+        await self._store(origin, packed, min(for_s, ROOM_PERIOD_S))
+        return True
+
+    async def _store(self, origin: str, packed: bytes, for_s: float) -> None:
         key = keys.robots(self._crawl, origin)
-        await self._client.command("SET", key, zlib.compress(text, 1), "PX", max(1, round(for_s * 1000)))
+        await self._client.command("SET", key, packed, "PX", max(1, round(for_s * 1000)))
         await self.yield_claim(origin)
 
     async def claim(self, origin: str, for_s: float) -> bool:

@@ -79,6 +79,14 @@ class ParsedRobots(Protocol):
         ...
 
 
+class RobotsCache(SharedCache, Protocol):
+    """A cache that all nodes share, with room for so many texts."""
+
+    async def offer(self, origin: str, text: bytes, for_s: float) -> bool:
+        """Store a text for `for_s` seconds if there is room, and end the claim; return whether there was."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OriginRobots:
     """The robots.txt of one origin, valid until a moment of this process's clock."""
@@ -98,7 +106,7 @@ class RobotsChecker:
     def __init__(
         self,
         fetch: Fetch,
-        cache: SharedCache,
+        cache: RobotsCache,
         parse: Callable[[bytes], ParsedRobots],
         set_spacing: SetSpacing,
         retry: RetryParams,
@@ -113,6 +121,7 @@ class RobotsChecker:
         self._known: OrderedDict[str, OriginRobots] = OrderedDict()
         self._known_bytes = 0
         self._fetches: dict[str, asyncio.Task[tuple[OriginRobots, bool]]] = {}
+        self._is_told = False
 
     async def refusal(self, lease: Lease, url: str) -> Judgement | None:
         """Return why the address must not be visited with this lease, now or ever; None if it may be."""
@@ -208,7 +217,11 @@ class RobotsChecker:
         if delay_s:
             await self._set_spacing(site_of(origin), delay_s)
         life_s = ROBOTS_CLOSED_S if answer is RobotsAnswer.CLOSED else ROBOTS_RULES_S
-        await self._cache.write(origin, text, life_s)
+        if not await self._cache.offer(origin, text, life_s) and not self._is_told:
+            self._is_told = True
+            log.warning(
+                "Redis has no room for more texts of robots.txt: those of further hosts are fetched by each node"
+            )
         return self._remember(origin, known), delay_s > 0
 
     async def _read(self, text: bytes) -> OriginRobots | None:

@@ -224,6 +224,36 @@ CASES: dict[str, Case] = {
         {},
         {"site:a": {"hash": {"b": "", "a": "new", "l": "3", "i": "400"}}},
     ),
+    "tune of a site of which nothing was learnt": (
+        {},
+        {"out:": {"hash": {"paces": "199999"}}, "site:a": {"hash": {"b": ""}}},
+        ("tune", "a", "", "new", 3, 0),
+        [1, b"new", str(NOW).encode(), 0, b"0", TERMS["limit"]],
+        {},
+        {
+            "out:": {"hash": {"paces": "200000"}},
+            "site:a": {"hash": {"b": "", "a": "new", "l": "3", "i": "0"}},
+        },
+    ),
+    "tune of one site too many that throttles nobody": (
+        {},
+        {"out:": {"hash": {"paces": "200000"}}, "site:a": {"hash": {"b": ""}}},
+        ("tune", "a", "", "new", 3, 0),
+        [1, b"", str(NOW).encode(), 0, b"0", TERMS["limit"]],
+        {},
+        {"out:": {"hash": {"paces": "200000"}}, "site:a": {"hash": {"b": ""}}},
+    ),
+    "tune of one site too many that throttles": (
+        {},
+        {"out:": {"hash": {"paces": "200000"}}, "site:a": {"hash": {"b": ""}}},
+        ("tune", "a", "", "new", 3, 400),
+        [1, b"new", str(NOW).encode(), 0, b"0", TERMS["limit"]],
+        {},
+        {
+            "out:": {"hash": {"paces": "200001"}},
+            "site:a": {"hash": {"b": "", "a": "new", "l": "3", "i": "400"}},
+        },
+    ),
     "tune, learnt by another": (
         {},
         {"site:a": {"hash": {"b": "", "a": "theirs"}}},

@@ -25,6 +25,7 @@ class Cache:
     texts: dict[str, bytes] = field(default_factory=dict)
     claims: set[str] = field(default_factory=set)
     lives_s: list[float] = field(default_factory=list)
+    has_room: bool = True
 
     async def read(self, origin: str) -> bytes | None:
         """Look."""
@@ -35,6 +36,13 @@ class Cache:
         self.texts[origin] = text
         self.lives_s.append(for_s)
         self.claims.discard(origin)
+
+    async def offer(self, origin: str, text: bytes, for_s: float) -> bool:
+        """Keep while there is room."""
+        if self.has_room:
+            await self.write(origin, text, for_s)
+        self.claims.discard(origin)
+        return self.has_room
 
     async def claim(self, origin: str, for_s: float) -> bool:
         """Claim once."""
@@ -186,6 +194,19 @@ async def test_what_somebody_has_garbled_in_redis_is_fetched_anew() -> None:
         node = Node(Cache({SITE: text}))
         assert await node.says("/x") is SkipReason.ROBOTS
         assert len(node.asked) == 1
+
+
+async def test_without_room_in_redis_each_node_fetches_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """Its own memory has the rules; that the others have none of it is said once."""
+    node = Node(Cache(has_room=False))
+    for _ in range(2):
+        assert await node.says("/x") is SkipReason.ROBOTS
+    await node.checker.sitemaps("http://b.example")
+    assert (len(node.asked), node.cache.texts, node.cache.claims) == (2, {}, set())
+    assert len([one for one in caplog.messages if "no room for more texts of robots.txt" in one]) == 1
+    other = Node(node.cache)
+    assert await other.says("/x") is SkipReason.ROBOTS
+    assert len(other.asked) == 1
 
 
 async def test_what_is_remembered_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
