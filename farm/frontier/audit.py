@@ -3,25 +3,30 @@
 Invariants of one site, one lease or one entry are checked within one slice. Sums over slices (the ledger, the
 visits in flight of sites) are compared only if nothing changed between the first slice and the last; on an active
 crawl, only violations within one slice are reported.
+
+A crawl may have more URLs and sites than fit into memory. What grows with them (the names of keys, the ids and
+where they are) is sorted in temporary files; in memory are the leases and the sites that have visits in flight.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, groupby, islice
 
 from farm.frontier import keys
+from farm.frontier.audit_sums import AuditSums, shown
 from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.outbox import lost_links
 from farm.frontier.shards import BANDS, Shards, decode_counters
+from farm.frontier.sorted_lines import SortedLines
 
-BUDGET = 2000
-"""How much one call examines: ten to thirty milliseconds of the server's time."""
-PIECES = 300
+BUDGET = 500
+"""How much one call examines: some milliseconds of the server's time, on a machine that is busy up to fifty."""
+PIECES = 100
 """How many pieces one call is offered."""
-_ID = 16
-SUSPECTS = "s"
-"""The band of suspects."""
+MOST_LOOKED_AT = 1000
+"""How many ids that were seen in two places are looked at again: on an active crawl some have just moved."""
 _KINDS = frozenset(("slot", "due", "delayed", "dead", "tally", "tiers"))
 _KINDS_BY_NAME = frozenset(("q", "site", "ready", "out", "outbox", "seen", "taken"))
 _UNMOVED = frozenset(("real", "now", "turn", "due_from", "delayed_from", "tat"))
@@ -40,15 +45,17 @@ class Audit:
 
 
 async def audit(shards: Shards, most: int) -> Audit:
-    """Audit every shard and return at most `most` violations of each.
+    """Audit every shard and return at most `most` violations of each, and a sentence where there are more.
 
-    Raises CrawlGone if there is no crawl, CrawlUnreadable if its data were not written by a farm.
+    Raises CrawlGone if there is no crawl, CrawlUnreadable if its data were not written by a farm, OutputUnwritable
+    if the folder for temporary files is full.
     """
     violations: list[str] = []
     whole = True
     for shard in range(shards.count):
-        auditor = _Auditor(shards, shard)
-        violations += (await auditor.run())[:most]
+        with ExitStack() as files:
+            auditor = _Auditor(shards, shard, most, files)
+            violations += await auditor.run()
         whole = whole and auditor.stood_still
     if shards.count > 1:
         violations += await lost_links(shards)
@@ -56,12 +63,15 @@ async def audit(shards: Shards, most: int) -> Audit:
 
 
 class _Auditor:
-    """Audits one shard."""
+    """Audits one shard; its temporary files are closed with `files`."""
 
-    def __init__(self, shards: Shards, shard: int) -> None:
+    def __init__(self, shards: Shards, shard: int, most: int, files: ExitStack) -> None:
         self._shards = shards
         self._shard = shard
-        self._sums = _Sums()
+        self._most = most
+        self._names = files.enter_context(SortedLines())
+        self._sums = AuditSums(files.enter_context(SortedLines()), files.enter_context(SortedLines()))
+        self._told: dict[str, None] = {}
         self.stood_still = True
 
     async def run(self) -> list[str]:
@@ -70,15 +80,27 @@ class _Auditor:
         if not stored:
             raise crawl_deleted(self._shards.client.place)
         before = after = self._counters(stored[0])
-        pieces, told = await self._pieces(), dict[str, None]()
-        while pieces:
-            after, pieces = await self._slices(pieces, told)
+        await self._find_keys()
+        pieces = self._pieces()
+        waiting = list(islice(pieces, PIECES))
+        while waiting:
+            after, waiting = await self._slices(waiting)
+            waiting += islice(pieces, PIECES - len(waiting))
         self.stood_still = all(before[name] == after[name] for name in before.keys() - _UNMOVED)
-        for id_, one, other in self._sums.doubles:
-            if self.stood_still or await self._is_in_both(id_, one, other):
-                told[f"id {id_.decode()} is in {one} and in {other}"] = None
-        told |= dict.fromkeys(self._sums.compared(after) if self.stood_still else _unbalanced(after))
-        return list(told)
+        async for id_, one, other in self._doubles():
+            self._tell([f"id {shown(id_)} is in {shown(one)} and in {shown(other)}"])
+        sums = self._sums.compared(after) if self.stood_still else _unbalanced(after)
+        # What is wrong with all of it comes before what is wrong with a part.
+        told = list(dict.fromkeys(chain(islice(sums, self._most + 1), self._told)))
+        if len(told) <= self._most:
+            return told
+        return [*told[: self._most], f"shard {self._shard} has more violations than these"]
+
+    def _tell(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            if len(self._told) > self._most:
+                return
+            self._told[sentence] = None
 
     def _counters(self, stored: bytes) -> dict[str, int]:
         try:
@@ -86,208 +108,59 @@ class _Auditor:
         except (OverflowError, ValueError):
             raise unreadable(self._shards.client.place, "its counters are none") from None
 
-    async def _pieces(self) -> list[Piece]:
-        """Return the pieces to examine."""
+    async def _find_keys(self) -> None:
+        """Sort the names of the shard's keys; a scan may give one twice."""
         prefix = keys.prefix(self._shards.crawl, self._shard)
-        pieces: list[Piece] = [("ctl", b"ctl", b"0"), ("alone", b"alone", b"0")]
-        for key in set(await self._shards.client.keys(f"{prefix}*")):
+        async for key in self._shards.client.scan(f"{prefix}*"):
             name = key.removeprefix(prefix.encode())
-            kind, colon, _ = name.partition(b":")
-            kind_name = kind.decode(errors="replace")
             if name.startswith(b"dead:"):
                 self._sums.lists.add(name.decode(errors="replace"))
-            elif kind_name in (_KINDS_BY_NAME if colon else _KINDS):
-                pieces.append((kind_name, name, b"0"))
-        return sorted(pieces)
+            self._names.add([name.hex().encode()])
 
-    async def _slices(self, pieces: list[Piece], told: dict[str, None]) -> tuple[dict[str, int], list[Piece]]:
+    def _pieces(self) -> Iterator[Piece]:
+        """Return the pieces to examine."""
+        yield from (("ctl", b"ctl", b"0"), ("alone", b"alone", b"0"))
+        for line, _ in groupby(self._names):
+            name = bytes.fromhex(line.decode())
+            kind, colon, _ = name.partition(b":")
+            kind_name = kind.decode(errors="replace")
+            if kind_name in (_KINDS_BY_NAME if colon else _KINDS):
+                yield kind_name, name, b"0"
+
+    async def _slices(self, offered: Sequence[Piece]) -> tuple[dict[str, int], list[Piece]]:
         """Examine some pieces; return the counters, and the pieces that are left."""
-        offered = pieces[:PIECES]
         arguments = [part for piece in offered for part in piece]
         stored, *results = await self._shards.run(self._shard, "audit", BUDGET, *arguments)
         left: list[Piece] = []
-        for (kind, name, _), (cursor, violations, found) in zip(offered, results, strict=False):
-            told |= dict.fromkeys(sentence.decode(errors="replace") for sentence in violations)
-            self._sums.take(kind, name, found)
+        found = []
+        for (kind, name, _), (cursor, violations, told) in zip(offered, results, strict=False):
+            found.append((kind, name, told))
+            self._tell(sentence.decode(errors="replace") for sentence in violations)
             if cursor != b"0":
                 left.append((kind, name, cursor))
-        return self._counters(stored), left + pieces[len(results) :]
+        # It may write to a disk.
+        await asyncio.to_thread(self._sums.take, found)
+        return self._counters(stored), left + list(offered[len(results) :])
 
-    async def _is_in_both(self, id_: bytes, one: str, other: str) -> bool:
+    async def _doubles(self) -> AsyncIterator[tuple[bytes, bytes, bytes]]:
+        """Yield each id that is in two places, and these."""
+        ids, left = iter(self._sums.by_id()), MOST_LOOKED_AT
+        while (found := await asyncio.to_thread(self._sums.compare_ids, ids)) is not None:
+            for double in found:
+                if self.stood_still:
+                    yield double
+                elif left > 0:
+                    left -= 1
+                    if await self._is_in_both(*double):
+                        yield double
+
+    async def _is_in_both(self, id_: bytes, one: bytes, other: bytes) -> bool:
         """Examine again what two slices found at different times."""
         if one == other:
             return False
-        where = f"{one}\n{other}".encode(errors="replace")
+        where = one + b"\n" + other
         _, (_, _, (is_so,)) = await self._shards.run(self._shard, "audit", BUDGET, "both", id_, where)
         return bool(is_so)
-
-
-class _Sums:
-    """The sums over the slices of one shard, and their comparison with the crawl's counters."""
-
-    def __init__(self) -> None:
-        self.doubles: dict[tuple[bytes, str, str], None] = {}
-        """Ids that were seen in two places, and where."""
-        self.lists: set[str] = set()
-        """The keys that list dead letters."""
-        self._places: dict[bytes, str] = {}
-        self._queued: Counter[str] = Counter()
-        self._queued_sites: set[bytes] = set()
-        self._leases: dict[bytes, tuple[bytes, bytes, int]] = {}
-        self._delayed: set[bytes] = set()
-        self._unreadable = 0
-        self._dead: dict[bytes, str] = {}
-        self._tally: dict[str, tuple[int, int]] = {}
-        self._sites: dict[bytes, tuple[int, int, dict[bytes, int]]] = {}
-        self._out: dict[bytes, int] = {}
-        self._outgoing = self._known = 0
-        self._taken = self._pending = 0
-        self._take: dict[str, Callable[[bytes, Sequence[Any]], None]] = {
-            "q": self._take_queue,
-            "slot": self._take_leases,
-            "delayed": self._take_delayed,
-            "dead": self._take_dead,
-            "tally": self._take_tally,
-            "site": self._take_site,
-            "out": self._take_address,
-            "outbox": self._take_outbox,
-            "seen": self._take_known,
-            "taken": self._take_taken,
-            "tiers": self._take_pending,
-        }
-
-    def take(self, kind: str, name: bytes, found: Sequence[Any]) -> None:
-        """Add what a slice found of a piece."""
-        if kind in self._take:
-            self._take[kind](name, found)
-
-    def compared(self, counted: Mapping[str, int]) -> Iterator[str]:
-        """Return where the sums differ from the counters; only for a crawl that did not change meanwhile."""
-        for band in range(BANDS):
-            has, ought = self._queued[str(band)], counted[f"q{band}"]
-            if has != ought:
-                yield f"band {band} has {has} queued, counted {ought}"
-        leases, delayed = list(self._leases.values()), len(self._delayed) + self._unreadable
-        for has, what, name in (
-            (self._queued[SUSPECTS], "suspects are queued", "suspects"),
-            (len(leases), "are leased", "leased"),
-            (sum(suspect for *_, suspect in leases), "suspects are leased", "alone"),
-            (delayed, "are delayed", "delayed"),
-            (self._outgoing, "wait for other shards", "outbox"),
-            (len(self._dead), "are dead", "dead"),
-            (sum(is_site for is_site, *_ in self._sites.values()), "sites are there", "sites"),
-        ):
-            if has != counted[name]:
-                yield f"{has} {what}, counted {counted[name]}"
-        queued = sum(self._queued.values())
-        if counted["accepted"] != queued + delayed + len(leases) + counted["done"] + len(self._dead):
-            yield (
-                f"the ledger does not balance: accepted {counted['accepted']} queued {queued} "
-                f"delayed {delayed} leased {len(leases)} done {counted['done']} dead {len(self._dead)}"
-            )
-        ought = counted["accepted"] + counted["seen"] + counted["dropped"]
-        if counted["dedup"] == 0 and self._known != ought:
-            yield f"{self._known} fingerprints are known, accepted, seen and dropped are {ought}"
-        if self._taken != self._pending:
-            yield f"{self._taken} pages of cheap renderers wait for an audit, counted {self._pending}"
-        if self._taken > counted["done"]:
-            yield f"{self._taken} pages of cheap renderers wait for an audit, done {counted['done']}"
-        yield from self._letters()
-        yield from self._in_flight()
-
-    def _letters(self) -> Iterator[str]:
-        by_reason = Counter(self._dead.values())
-        for reason, (count, listed) in self._tally.items():
-            if count != by_reason[reason]:
-                yield f"{count} are counted dead of {reason} but {by_reason[reason]} are"
-            if count != listed:
-                yield f"{count} are counted dead of {reason} but {listed} are listed"
-        for name in sorted(self.lists):
-            if not by_reason[name.removeprefix("dead:")]:
-                yield f"letters are listed under {name} and none is there"
-
-    def _in_flight(self) -> Iterator[str]:
-        flying = Counter(site for site, _, _ in self._leases.values())
-        pairs = Counter((site, out) for site, out, _ in self._leases.values() if out)
-        out_flying = Counter(out for _, out, _ in self._leases.values() if out)
-        for site, (_, count, by_address) in self._sites.items():
-            if count != flying[site]:
-                yield f"site {_shown(site)} counts {count} in flight, it has {flying[site]}"
-            for out, number in by_address.items():
-                if number != pairs[site, out]:
-                    yield (
-                        f"site {_shown(site)} counts {number} in flight by {_shown(out)} "
-                        f"has {pairs[site, out]}"
-                    )
-        for site in self._queued_sites - self._sites.keys():
-            yield f"site {_shown(site)} has a queue and no record"
-        for site in flying.keys() - self._sites.keys():
-            yield f"site {_shown(site)} has a lease and no record"
-        for out, count in self._out.items():
-            if count != out_flying[out]:
-                yield f"out:{_shown(out)} counts {count} in flight, it has {out_flying[out]}"
-
-    def _put(self, id_: bytes, place: str, *, is_given_once: bool = False) -> None:
-        """Note where an id is. A place that is scanned may give it twice."""
-        before = self._places.get(id_)
-        if id_ and before is None:
-            self._places[id_] = place
-        elif before is not None and (is_given_once or before != place):
-            self.doubles[id_, before, place] = None
-
-    def _take_queue(self, name: bytes, found: Sequence[Any]) -> None:
-        count, ids = found
-        _, band, site = name.split(b":", 2)
-        self._queued[band.decode(errors="replace")] += count
-        self._queued_sites.add(site)
-        place = _shown(name)
-        for start in range(0, len(ids), _ID):
-            self._put(ids[start : start + _ID], place, is_given_once=True)
-
-    def _take_leases(self, _: bytes, found: Sequence[Any]) -> None:
-        for slot, id_, site, out, suspect in _groups(found, 5):
-            self._put(id_, f"the lease of {_shown(slot)}")
-            self._leases[slot] = (site, out, suspect)
-
-    def _take_delayed(self, _: bytes, found: Sequence[Any]) -> None:
-        for id_ in found:
-            self._put(id_, "delayed")
-            self._unreadable += not id_
-        self._delayed |= {id_ for id_ in found if id_}
-
-    def _take_dead(self, _: bytes, found: Sequence[Any]) -> None:
-        for letter, reason, id_ in _groups(found, 3):
-            self._put(id_, "dead")
-            self._dead[letter] = _shown(reason)
-
-    def _take_tally(self, _: bytes, found: Sequence[Any]) -> None:
-        for reason, count, listed in _groups(found, 3):
-            self._tally[_shown(reason)] = (count, listed)
-
-    def _take_site(self, name: bytes, found: Sequence[Any]) -> None:
-        is_site, count, *by_address = found
-        self._sites[name.removeprefix(b"site:")] = (
-            is_site,
-            count,
-            dict(zip(by_address[::2], by_address[1::2], strict=True)),
-        )
-
-    def _take_address(self, name: bytes, found: Sequence[Any]) -> None:
-        self._out[name.removeprefix(b"out:")] = found[0]
-
-    def _take_outbox(self, _: bytes, found: Sequence[Any]) -> None:
-        self._outgoing += found[0]
-
-    def _take_taken(self, name: bytes, found: Sequence[Any]) -> None:
-        for id_ in found:
-            self._put(id_, _shown(name), is_given_once=True)
-        self._taken += len(found)
-
-    def _take_pending(self, _: bytes, found: Sequence[Any]) -> None:
-        self._pending = found[0]
-
-    def _take_known(self, _: bytes, found: Sequence[Any]) -> None:
-        self._known += found[0]
 
 
 def _unbalanced(counted: Mapping[str, int]) -> Iterator[str]:
@@ -296,11 +169,3 @@ def _unbalanced(counted: Mapping[str, int]) -> Iterator[str]:
     elsewhere = sum(counted[name] for name in ("delayed", "leased", "done", "dead"))
     if counted["accepted"] != queued + elsewhere:
         yield f"the ledger does not balance: accepted {counted['accepted']} counted {queued + elsewhere}"
-
-
-def _groups(flat: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (flat[start : start + size] for start in range(0, len(flat), size))
-
-
-def _shown(text: bytes) -> str:
-    return text.decode(errors="replace")

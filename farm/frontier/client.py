@@ -5,7 +5,7 @@ Repeating is safe because every script is idempotent: by request id, by token, o
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -209,9 +209,14 @@ class RedisClient:
         return reply if self._is_cluster else {self.place: reply}
 
     async def keys(self, pattern: str) -> list[bytes]:
-        """Find keys by SCAN: for starting anew and for audits, never on a hot path."""
+        """Find keys by SCAN: for starting anew, never on a hot path."""
+        return [key async for key in self.scan(pattern)]
+
+    async def scan(self, pattern: str) -> AsyncIterator[bytes]:
+        """Yield keys by SCAN, which may give one twice; for more of them than a list should hold."""
         try:
-            return [cast("bytes", key) async for key in self._client.scan_iter(match=pattern, count=1000)]
+            async for key in self._client.scan_iter(match=pattern, count=1000):
+                yield cast("bytes", key)
         except FOREIGN as error:
             raise translate(error, self.place) from None
 

@@ -1,9 +1,12 @@
 """The audit finds what is wrong: each invariant is broken by hand."""
 
+import gc
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
 
+from farm.frontier import audit, audit_sums, sorted_lines
 from farm.frontier.audit import BUDGET, PIECES, Audit
 from farm.frontier.shards import Shards, decode_counters, encode_counters
 from farm.model.outcome import FailureKind, Retry
@@ -41,6 +44,9 @@ async def test_a_sound_crawl_passes(bench: Bench) -> None:
         (("HSET", "@site:a", "f@p1", 3), "site a counts 3 in flight by p1 has 1"),
         (("HSET", "@out:p1", "f", 3), "out:p1 counts 3 in flight, it has 1"),
         (("DEL", "@site:a"), "site a has a lease and no record"),
+        (("DEL", "@site:b"), "site b has a queue and no record"),
+        (("HDEL", "@site:a", "f@p1"), "site a counts 0 in flight by p1 has 1"),
+        (("DEL", "@out:p1"), "out:p1 counts 0 in flight, it has 1"),
         (("ZADD", "@delayed", 5, "a\n0123456789abcdef5[]"), "1 are delayed, counted 0"),
         (("HSET", "@dead", "x", "timeout\n5\nd\na\n0123456789abcdef5[]"), "1 are dead, counted 0"),
         (("HSET", "@tally", "timeout", 1), "1 are counted dead of timeout but 0 are"),
@@ -168,3 +174,85 @@ async def test_an_id_that_is_in_two_places_at_once_is_told_though_the_crawl_move
     examined = await bench.frontier.examine()
     assert not examined.whole
     assert [said for said in examined.violations if "is in q:5:b and in q:5:c" in said]
+
+
+async def test_what_an_audit_keeps_in_memory_does_not_grow_with_the_crawl(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times as many ids and sites: all are compared, and no more objects are kept at once."""
+    monkeypatch.setattr(sorted_lines, "RUN_LINES", 300)
+    monkeypatch.setattr(audit_sums, "AT_ONCE", 200)
+    kept: list[int] = []
+    auditors: list[Any] = []
+    opened, run, compare = audit._Auditor.__init__, Shards.run, audit_sums.AuditSums.compare_ids
+
+    def remembered(self: Any, *args: Any) -> None:
+        auditors[:] = [self]
+        opened(self, *args)
+
+    async def watched(self: Shards, shard: int, name: str, *args: Any) -> Any:
+        if name == "audit":
+            kept.append(_objects_of(auditors[0]))
+        return await run(self, shard, name, *args)
+
+    def compared(self: Any, ids: Any) -> Any:
+        kept.append(_objects_of(auditors[0]))
+        return compare(self, ids)
+
+    monkeypatch.setattr(audit._Auditor, "__init__", remembered)
+    monkeypatch.setattr(Shards, "run", watched)
+    monkeypatch.setattr(audit_sums.AuditSums, "compare_ids", compared)
+    most = []
+    for count in (1_500, 4_500):
+        await bench.add(*(f"s{n % (count // 3)}/{count}/{n}" for n in range(count)))
+        twice = await bench.raw("LINDEX", "@q:5:s7", -1)
+        await bench.raw("LSET", "@q:5:s8", -1, twice)
+        kept.clear()
+        assert (await bench.frontier.audit()).count(
+            f"id {twice[:16].decode()} is in q:5:s7 and in q:5:s8"
+        ) == 1
+        most.append(max(kept))
+    assert most[1] < 1.3 * most[0] < 4_000
+
+
+def _objects_of(root: object) -> int:
+    """Return how many objects are kept by one, without the frontier's own."""
+    found: dict[int, object] = {}
+    following = [root]
+    while following:
+        one = following.pop()
+        if id(one) not in found and not isinstance(one, FunctionType | ModuleType | type | Shards):
+            found[id(one)] = one
+            following += gc.get_referents(one)
+    return len(found)
+
+
+async def test_of_many_violations_the_first_are_told(bench: Bench) -> None:
+    """What is wrong with the whole comes first, and that there are more is said."""
+    await _ready_made(bench)
+    await bench.raw("RPUSH", "@q:5:b", *(f"{n:016x}5[]" for n in range(400)))
+    told = await bench.frontier.audit(5)
+    assert len(told) == 6
+    assert told[0] == "band 5 has 403 queued, counted 3"
+    assert told[-1] == "shard 0 has more violations than these"
+
+
+async def test_the_addresses_of_a_site_are_looked_at_in_slices(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crawl through thousands of proxies has as many at each of its sites."""
+    await _ready_made(bench)
+    await bench.raw("HSET", "@site:a", *(part for n in range(3_000) for part in (f"f@x{n}", "0")))
+    await bench.raw("HSET", "@site:a", "f@x77", "2")
+    run, slices = Shards.run, list[int]()
+
+    async def counted(self: Shards, shard: int, name: str, *args: Any) -> Any:
+        reply = await run(self, shard, name, *args)
+        if name == "audit":
+            slices.extend(len(found) for _, _, found in reply[1:])
+        return reply
+
+    monkeypatch.setattr(Shards, "run", counted)
+    assert await bench.frontier.audit() == ["site a counts 2 in flight by x77 has 0"]
+    assert sum(slices) > 6_000
+    assert max(slices) < 1_500

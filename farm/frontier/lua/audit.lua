@@ -36,11 +36,29 @@ local function scan(command, key, cursor)
   return page[1], page[2]
 end
 
+local function has_record(site_name)
+  return call('EXISTS', P .. 'site:' .. site_name) == 1
+end
+
+-- Whether a slot's node holds at most one lease. All leases are looked at once in a call.
+local leases_of
+local function is_only_lease(slot)
+  if not leases_of then
+    leases_of = {}
+    for _, other in ipairs(call('ZRANGE', P .. 'due', '0', '-1')) do
+      leases_of[node_of(other)] = (leases_of[node_of(other)] or 0) + 1
+    end
+    spent = spent + C[LEASED] / 10
+  end
+  return (leases_of[node_of(slot)] or 0) <= 1
+end
+
 local kinds = {}
 
 -- Found: how many entries, their ids.
 function kinds.q(name, cursor)
   local band, from, ids = name:sub(3, 3), tonumber(cursor), {}
+  expect(from > 0 or has_record(name:sub(5)), 'site', name:sub(5), 'has a queue and no record')
   local entries = call('LRANGE', P .. name, from, from + AT_ONCE - 1)
   for i, entry in ipairs(entries) do
     ids[i] = check_entry(entry, name)
@@ -85,8 +103,9 @@ function kinds.slot(name, cursor)
       expect(tonumber(token:sub(1, -4)) <= C[TOKEN], 'token', token, 'is ahead of the last one,', C[TOKEN])
       if is_suspect(entry) then
         expect(call('HGET', P .. 'alone', node_of(slot)) == slot, 'slot', slot, 'has a suspect, and its node may lease more')
-        expect(is_alone(slot), 'slot', slot, 'has a suspect, and its node other leases')
+        expect(is_only_lease(slot), 'slot', slot, 'has a suspect, and its node other leases')
       end
+      expect(has_record(site_name), 'site', site_name, 'has a lease and no record')
       local lease = { slot, check_entry(entry, 'the lease of ' .. slot), site_name, out, is_suspect(entry) and 1 or 0 }
       for j = 1, 5 do
         leases[n + j] = lease[j]
@@ -149,14 +168,12 @@ function kinds.tally(name)
   return '0', told
 end
 
--- A site's fields and its places in the ready sets. Found: whether it counts as a site, how many it counts in flight,
--- and each address with how many it counts by that.
-function kinds.site(name)
+-- A site's fields and its places in the ready sets. Found: 1 where it counts as a site, and how many it counts in flight.
+local function check_site(name)
   local site_name = name:sub(6)
   local v = call('HMGET', P .. name, 'b', 'f', 'l', 'i', 'u', 'x', 't')
   local f, limit, spacing = tonumber(v[2] or 0), tonumber(v[3] or C[LIMIT]), tonumber(v[4] or C[INTERVAL])
   local burst, blocked = tonumber(v[5] or C[BURST]), tonumber(v[6] or 0)
-  local told = { v[1] and 1 or 0, f }
   for band in ('0123456789' .. SUSPECT):gmatch('.') do
     local is_queued = call('EXISTS', P .. 'q:' .. band .. ':' .. site_name) == 1
     local score = tonumber(call('ZSCORE', P .. 'ready:' .. band, site_name) or nil)
@@ -171,18 +188,19 @@ function kinds.site(name)
       expect(score >= blocked and score <= math.max(C[NOW], blocked), 'site', site_name, 'is ready at', score, 'out of turn')
     end
   end
-  spent = spent + 24
-  local cursor = '0'
-  repeat
-    local page = call('HSCAN', P .. name, cursor, 'MATCH', 'f@*', 'COUNT', 1000)
-    cursor = page[1]
-    for i = 1, #page[2], 2 do
-      told[#told + 1] = page[2][i]:sub(3)
-      told[#told + 1] = tonumber(page[2][i + 1])
-    end
-    spent = spent + #page[2]
-  until cursor == '0'
-  return '0', told
+  return { v[1] and 1 or 0, f }
+end
+
+-- Found: the same, both 0 but in the first slice; then each address with how many the site counts by it.
+function kinds.site(name, cursor)
+  local told = cursor == '0' and check_site(name) or { 0, 0 }
+  local page = call('HSCAN', P .. name, cursor, 'MATCH', 'f@*', 'COUNT', AT_ONCE)
+  for i = 1, #page[2], 2 do
+    told[#told + 1] = page[2][i]:sub(3)
+    told[#told + 1] = tonumber(page[2][i + 1])
+  end
+  spent = spent + 24 + #page[2]
+  return page[1], told
 end
 
 function kinds.ready(name, cursor)
@@ -231,9 +249,9 @@ end
 local function is_in(id, place)
   local looks = {}
   if place:sub(1, 2) == 'q:' then
-    looks = call('LRANGE', P .. place, 0, 20 * AT_ONCE)
+    looks = call('LRANGE', P .. place, 0, 4 * AT_ONCE)
   elseif place == 'delayed' then
-    looks = call('ZRANGE', P .. place, 0, 20 * AT_ONCE)
+    looks = call('ZRANGE', P .. place, 0, 4 * AT_ONCE)
   elseif place == 'dead' then
     looks = { call('HGET', P .. place, id) or '' }
   else
