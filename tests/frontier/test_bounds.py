@@ -69,6 +69,24 @@ async def test_urgent_urls_displace_others_where_the_queue_is_full(
     assert (ledger.accepted, ledger.leased) == (4, 4)
 
 
+async def test_a_link_that_is_not_queued_displaces_nothing(client: RedisClient, redis_url: str) -> None:
+    """One that comes twice, one that a redirect has led to, one of a site that has its share already."""
+    bench = await _open(client, redis_url, of_all=6, of_site=2)
+    await bench.add("other/1", "other/2", "third/1", priority=3)
+    assert await bench.add("a/1", "a/2", "a/3", priority=5) == 2
+    assert await bench.add("b/1", "b/1", "b/1", priority=7) == 1
+    assert (await bench.ledger()).queued == 6
+    lease = await bench.lease()
+    assert lease.task.url == "http://b/1"
+    led_to = bench.task("b/2", priority=7)
+    assert await bench.add("c/1", priority=5) == 1
+    await bench.frontier.ack(lease, Ack(links=[led_to], seen=[led_to.fingerprint]))
+    assert await bench.add("a/4", "a/5", priority=5) == 0
+    assert (await bench.ledger()).queued == 6
+    assert await _left_out(bench) == 3
+    assert (await bench.frontier.stats()).duplicates == 3
+
+
 async def test_a_url_that_is_displaced_leaves_no_history(client: RedisClient, redis_url: str) -> None:
     """What is known of its failed visits goes with it: nobody would take that away later."""
     bench = await _open(client, redis_url, of_all=1)

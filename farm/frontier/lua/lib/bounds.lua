@@ -3,7 +3,7 @@
 -- later may find a place. A URL that waits already is displaced by one of a higher priority alone: it stays known, like a
 -- dead letter that was dropped. While the server is nearly full nothing new is queued, since what is queued already
 -- needs memory to be worked on.
--- Uses: core (tallies), seen (forget), site (site, reindex_sites)
+-- Uses: core (tallies), seen (is_known, forget), site (site, reindex_sites)
 local MOST_COUNTED = 4294967295
 
 local function queued_in_all()
@@ -52,8 +52,9 @@ local function displace(s, urgency)
   return false
 end
 
--- Whether one more URL of a site and a band may be queued.
-local function may_queue(name, urgency)
+-- Whether one more URL of a site and a band may be queued. Where it would find no place of its own (a page links to it
+-- twice, its site has its share already), nothing is displaced for it.
+local function may_queue(name, link, folds)
   if C[FULL] == 1 then
     return false
   end
@@ -61,7 +62,9 @@ local function may_queue(name, urgency)
     return true
   end
   tallies()
-  return displace(site(name), urgency)
+  local band = link:sub(33, 33)
+  local has_share = C[SITE_QUEUED] == 0 or call('LLEN', P .. 'q:' .. band .. ':' .. name) < C[SITE_QUEUED]
+  return has_share and not is_known(link, folds) and displace(site(name), tonumber(band))
 end
 
 -- Takes the last one out of a queue that it made too long.

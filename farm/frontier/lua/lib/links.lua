@@ -37,8 +37,8 @@ local function accept_links(news, given)
     else
       local break_at = link:find('\n', 34, true)
       local name = link:sub(34, break_at - 1)
-      if not may_queue(name, tonumber(link:sub(33, 33))) then
-        left_out = left_out + 1
+      if not may_queue(name, link, folds) then
+        left_out = left_out + (is_known(link, folds) and 0 or 1)
       elseif remember(link, folds) then
         local length = enqueue(name, link:sub(17, 33) .. link:sub(break_at + 1), 'RPUSH')
         if length > C[SITE_QUEUED] and C[SITE_QUEUED] > 0 then
