@@ -280,8 +280,9 @@ class ActiveFeeders:
 
     async def hold(self, node: str, for_s: float = FEEDS_S) -> None:
         """Set a node's mark for `for_s` seconds, or prolong it."""
-        await self._client.command("SADD", keys.feeds(self._crawl), node)
+        # First the mark: whoever finds a name without one takes the name away.
         await self._client.command("SET", keys.feed(self._crawl, node), "1", "PX", round(for_s * 1000))
+        await self._client.command("SADD", keys.feeds(self._crawl), node)
 
     async def drop(self, node: str) -> None:
         """Remove a node's mark: it has added all its URLs."""
@@ -296,6 +297,10 @@ class ActiveFeeders:
             if await self._client.command("EXISTS", mark):
                 return True
             await self._client.command("SREM", keys.feeds(self._crawl), member)
+            if await self._client.command("EXISTS", mark):
+                # It was set in between.
+                await self._client.command("SADD", keys.feeds(self._crawl), member)
+                return True
         return False
 
 

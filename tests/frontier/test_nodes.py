@@ -1,6 +1,7 @@
 """The nodes: who has a name, who is alive, what becomes of a dead one, what each measures, and who feeds."""
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
@@ -310,6 +311,30 @@ async def test_the_mark_of_a_dead_node_ends_by_itself(bench: Bench) -> None:
 
     await eventually_async(is_over)
     assert await bench.client.keys("{test:robots}:*") == []
+
+
+async def test_a_feeder_is_seen_whoever_looks_between_its_commands(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who finds a mark that has ended takes its name away, and a feeder that goes on sets it again meanwhile."""
+    feeds, command = bench.frontier.feeders, bench.client.command
+    between: list[Any] = []
+
+    async def interrupted(*args: Any, **options: Any) -> Any:
+        reply = await command(*args, **options)
+        if between and args[0] in {"SADD", "SET", "EXISTS"}:
+            await between.pop()()
+        return reply
+
+    monkeypatch.setattr(bench.client, "command", interrupted)
+    between.append(feeds.any)
+    await feeds.hold("one")
+    assert await feeds.any()
+    await command("DEL", keys.feed(bench.crawl, "one"))
+    between.append(lambda: feeds.hold("one"))
+    await feeds.any()
+    assert not between
+    assert await feeds.any()
 
 
 async def test_what_is_fed_between_two_looks_is_found(client: RedisClient, redis_url: str) -> None:
