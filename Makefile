@@ -43,8 +43,8 @@ bench: setup  ## compare with crawlee, crawl4ai, scrapy-playwright, puppeteer-cl
 bench-against: setup  ## the farm's own CPU a page against another revision, in pairs (BASE=HEAD~1 ARGS="--pairs 4")
 	@.venv/bin/python -m bench.against $(or $(BASE),HEAD~1) $(ARGS)
 
-bench-frontier: setup  ## what a lease costs in Redis, next to an empty script; a storm of kills (ARGS="--small")
-	@.venv/bin/python bench/frontier.py $(ARGS)
+bench-frontier: setup  ## what a lease costs in Redis, next to an empty script; a storm of kills (ARGS="--small"; ARGS=--sizes: by the size of the crawl)
+	@.venv/bin/python -m bench.frontier $(ARGS)
 	@$(PYTEST) -q -s -m slow -k storm_of_kills tests/frontier/test_storm.py
 
 bench-throttle: setup  ## politeness by the sites' own journal: rates, shares, hidden limits (ARGS="rate knee")

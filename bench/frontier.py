@@ -1,6 +1,6 @@
 """The speed of the frontier, as ratios within one run, and the memory of a queued URL.
 
-    python bench/frontier.py [--small]
+    python -m bench.frontier [--small | --sizes [URLS...]]
 
 The scripts are driven by redis-benchmark over fifty connections. An ack needs the token of the lease before
 it, which redis-benchmark cannot know, so a line in the recorded script takes it from the slot's record, which the
@@ -14,6 +14,8 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -52,12 +54,14 @@ KNOWN = "ARGV[3], ARGV[4], ARGV[7] = r[8]:sub(1, 16), r[3], r[4]\n"
 ARGUMENTS = ["__rand_int__", "", "", "1", "__rand_int__", "", "0", "", "123", "0.5", "1", "", "0"]
 """A slot, then id, token, rendered, request, hint, limit, egress address, nonce, jitter, alone, tiers, seen."""
 FILL = """
--- 2 from · 3 to · 4 sites: URLs of 60 characters, made in the server because that is quicker.
+-- 2 from · 3 to · 4 sites · 5 how many of ten URLs are of the first site. Of 60 characters, and made by the server
+-- because that is quicker.
 begin()
 tallies()
 local folds = round_of()
 for n = ARGV[2], ARGV[3] do
-  local name = ('site%06d.example'):format(n % ARGV[4])
+  local number = ARGV[5] == '0' and n or n % 10 < tonumber(ARGV[5]) and 0 or math.floor(n / 10)
+  local name = ('site%06d.example'):format(number % ARGV[4])
   local id = redis.sha1hex(n .. ''):sub(1, 16)
   if remember(fingerprint_of(id), folds) then
     local url = ('http://%s/%09d/a-page-of-that-category'):format(name, n):sub(1, 60)
@@ -168,7 +172,7 @@ async def rates(ground: Ground) -> list[tuple[float, float, float]]:
     rounds: list[tuple[float, float, float]] = []
     for _ in range(ROUNDS):
         await ground.crawl()
-        await ground.each_thousand("fill", 4 * PAIRS, 1000)
+        await ground.each_thousand("fill", 4 * PAIRS, 1000, 0)
         await ground.settle()
         empty = ground.drive("empty", 4 * PAIRS, *ARGUMENTS)
         fused = ground.drive("pair", PAIRS, *ARGUMENTS)
@@ -179,7 +183,7 @@ async def rates(ground: Ground) -> list[tuple[float, float, float]]:
 async def python_rates(ground: Ground) -> dict[str, float]:
     """Count the same from one Python process with eight slots."""
     frontier = await ground.crawl()
-    await ground.each_thousand("fill", 40_000, 1000)
+    await ground.each_thousand("fill", 40_000, 1000, 0)
     deadline = 0.0
     calls = 0
 
@@ -211,13 +215,13 @@ async def size(ground: Ground, urls: int, sites: int) -> tuple[float, float]:
     """Return pairs a second, and bytes for each queued URL, all structures counted."""
     await ground.crawl()
     before = await ground.memory()
-    await ground.each_thousand("fill", urls, sites)
+    await ground.each_thousand("fill", urls, sites, 0)
     per_url = (await ground.memory() - before) / urls
     rates: list[float] = []
     for drive in range(DRIVES):
         await ground.settle()
         rates.append(ground.drive("pair", PAIRS, *ARGUMENTS))
-        await ground.each_thousand("fill", PAIRS, sites, start=urls + drive * PAIRS)
+        await ground.each_thousand("fill", PAIRS, sites, 0, start=urls + drive * PAIRS)
     return median(rates), per_url
 
 
@@ -232,25 +236,31 @@ async def dedup(ground: Ground, kind: Dedup, urls: int) -> tuple[float, float | 
     return per_url, await ground.each_thousand("tell", urls, "ask", start=10 * urls) / urls
 
 
-async def main(*, small: bool) -> None:
-    """Measure, print a table, write the numbers."""
-    many = 100_000 if small else 1_000_000
+@asynccontextmanager
+async def started() -> AsyncIterator[Ground]:
+    """Start a private server with the scripts of the measurements."""
     with tempfile.TemporaryDirectory() as folder:
         server = EmbeddedRedis(Path(folder))
         client = await connect(await server.start())
         try:
             await client.command("FUNCTION LOAD", "REPLACE", LIBRARY.text)
-            ground = Ground(client, client.url.removeprefix("unix://"))
-            rounds, python = await rates(ground), await python_rates(ground)
-            sizes = [
-                (await size(ground, 10_000, 1_000), await size(ground, many, many // 10))
-                for _ in range(SIZE_ROUNDS)
-            ]
-            exact, _ = await dedup(ground, Dedup.EXACT, many)
-            bloom, wrong = await dedup(ground, Dedup.BLOOM, many)
+            yield Ground(client, client.url.removeprefix("unix://"))
         finally:
             await client.close()
             await server.stop()
+
+
+async def main(*, small: bool) -> None:
+    """Measure, print a table, write the numbers."""
+    many = 100_000 if small else 1_000_000
+    async with started() as ground:
+        rounds, python = await rates(ground), await python_rates(ground)
+        sizes = [
+            (await size(ground, 10_000, 1_000), await size(ground, many, many // 10))
+            for _ in range(SIZE_ROUNDS)
+        ]
+        exact, _ = await dedup(ground, Dedup.EXACT, many)
+        bloom, wrong = await dedup(ground, Dedup.BLOOM, many)
     few_rate, many_rate = (median(one[i][0] for one in sizes) for i in (0, 1))
     flat, per_url = median(after[0] / before[0] for before, after in sizes), sizes[0][1][1]
     empty, fused, linked = (median(one[i] for one in rounds) for i in range(3))
@@ -287,5 +297,17 @@ def keep(told: dict[str, Any]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure the frontier.")
     parser.add_argument("--small", action="store_true", help="a tenth of the URLs")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="*",
+        metavar="URLS",
+        help="leases and audits by the size of the crawl instead",
+    )
+    given = parser.parse_args()
+    if given.sizes is None:
+        asyncio.run(main(small=given.small))
+    else:
+        from bench import frontier_sizes
 
-    asyncio.run(main(small=parser.parse_args().small))
+        asyncio.run(frontier_sizes.main(given.sizes))
