@@ -15,7 +15,7 @@ from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.errors import CrawlUnreadable, FrontierRefused, NoSuchCrawl, OutputUnwritable, UsageError
 from farm.monitor.log import FAILURE_REPORT, LOG_NAME
-from farm.resources.files import FolderLock, folder_bytes
+from farm.resources.files import FolderLock, folder_bytes, read_own, write_atomically
 from farm.settings.commands import DeleteSettings
 from farm.settings.options import EMBEDDED
 from farm.settings.stored import FILE, kept_sinks
@@ -24,6 +24,9 @@ from farm.sinks.output import clear_output
 
 RUN_FILES = ("summary.json", LOG_NAME, f"{LOG_NAME}.[0-9]", f"{FAILURE_REPORT}*.txt")
 """What runs have written besides their records, as patterns."""
+_BEGUN = "deletion"
+"""A file of the folder: the crawl whose deletion was begun, and its Redis, so that it can be repeated."""
+_MARK_BYTES = 4_096
 _CLEARED = frozenset({"jsonl", "csv", "parquet", "warc"})
 """The kinds of sinks whose files belong to one crawl; a database may have the records of other crawls."""
 
@@ -62,9 +65,13 @@ async def deletable(settings: DeleteSettings) -> AsyncIterator[DeletableCrawl]:
         patience_s = short_patience_s(settings)
         client = await connect(redis_url(settings), first_patience_s=patience_s, patience_s=patience_s)
         try:
-            known = await _known(client, name)
             records = f" and the records in {folder_or_none}" if folder_or_none is not None else ""
-            what = f"the crawl {name!r} in Redis at {client.place}{known}{records}"
+            try:
+                what = f"the crawl {name!r} in Redis at {client.place}{await _known(client, name)}{records}"
+            except NoSuchCrawl:
+                if folder_or_none is None or _begun(folder_or_none / PRIVATE) != _mark(name, client):
+                    raise
+                what = f"the records in {folder_or_none}, whose crawl {name!r} is deleted already"
             yield DeletableCrawl(what, name, client, folder_or_none, settings.records)
         finally:
             await client.close()
@@ -86,6 +93,18 @@ def _hold(folder: Path, stack: ExitStack) -> None:
     lock = FolderLock(folder / PRIVATE / "lock")
     lock.take()
     stack.callback(lock.release)
+
+
+def _mark(crawl: str, client: RedisClient) -> str:
+    return f"{crawl} {client.place}"
+
+
+def _begun(private: Path) -> str:
+    """Return the mark of the deletion that was begun in a folder; empty if none was."""
+    try:
+        return read_own(private / _BEGUN, _MARK_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 async def _known(client: RedisClient, name: str) -> str:
@@ -111,14 +130,26 @@ async def _known(client: RedisClient, name: str) -> str:
 async def delete(target: DeletableCrawl) -> tuple[int, list[str]]:
     """Delete it; return how many keys of Redis went, and what stays: names in the output folder, files elsewhere.
 
-    Raises OutputUnwritable if a file cannot be removed.
+    Raises OutputUnwritable if a file cannot be removed; what is left is deleted by another attempt.
     """
-    keys = await delete_crawl(target.redis, target.crawl) if target.redis is not None else 0
+    keys = 0
+    if target.redis is not None:
+        if target.folder is not None:
+            _begin(target.folder / PRIVATE, _mark(target.crawl, target.redis))
+        keys = await delete_crawl(target.redis, target.crawl)
     if target.folder is None:
         return keys, []
     if target.redis is None:
         await EmbeddedRedis.end_left(target.folder / PRIVATE / "redis")
     return keys, await asyncio.to_thread(_delete_files, target.folder, with_records=target.with_records)
+
+
+def _begin(private: Path, mark: str) -> None:
+    """Note that a crawl is being deleted. Raises OutputUnwritable."""
+    try:
+        write_atomically(private / _BEGUN, mark.encode())
+    except OSError as error:
+        raise _undeleted(private, error) from None
 
 
 def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
@@ -134,16 +165,26 @@ def _delete_files(folder: Path, *, with_records: bool) -> list[str]:
         for pattern in RUN_FILES:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
+        # What another attempt needs goes last.
+        for path in private.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name not in {FILE, _BEGUN}:
+                path.unlink()
         shutil.rmtree(private)
         with suppress(OSError):
             folder.rmdir()
         left = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         return sorted([*left, *(str(one.path) for one in files if one not in inside)])
     except OSError as error:
-        raise OutputUnwritable(
-            f"{error.filename or folder} cannot be removed ({error.strerror}); check its permissions, and "
-            "delete the crawl again."
-        ) from None
+        raise _undeleted(folder, error) from None
+
+
+def _undeleted(path: Path, error: OSError) -> OutputUnwritable:
+    return OutputUnwritable(
+        f"{error.filename or path} cannot be removed ({error.strerror}); check its permissions, and "
+        "delete the crawl again."
+    )
 
 
 def _sinks(private: Path) -> list[SinkAddress]:

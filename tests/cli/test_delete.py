@@ -161,3 +161,32 @@ def test_a_folder_without_a_crawl_is_left_alone(tmp_path: Path, capsys: pytest.C
 def test_records_of_a_shared_crawl_are_named_by_their_folder(outside: Outside) -> None:
     """Each node has its own."""
     assert "name it with --output" in outside.farm("delete", "--records", "--yes").sentence
+
+
+def test_a_deletion_that_failed_half_way_can_be_repeated(outside: Outside, tmp_path: Path) -> None:
+    """The crawl is not in Redis any more, and the records are still there; that of another name is not meant."""
+    folder = tmp_path / "out"
+    _run_left(folder)
+    named = ("delete", "--output", str(folder), "--records", "--yes")
+    (folder / "pages.jsonl").unlink()
+    (folder / "pages.jsonl").mkdir()
+    failed = outside.farm(*named)
+    assert failed.code == 6
+    assert (
+        f"{folder / 'pages.jsonl'} cannot be removed (Is a directory); check its permissions"
+        in failed.sentence
+    )
+    assert outside.redis("KEYS", "*") == []
+    (folder / "pages.jsonl").rmdir()
+    asked = outside.farm(*named[:-1])
+    assert asked.code == 2
+    assert (
+        f"would delete the records in {folder}, whose crawl 't' is deleted already permanently"
+        in asked.sentence
+    )
+    own, outside.crawl = outside.crawl, ("--redis", outside.url, "--crawl", "other")
+    assert "There is no crawl named 'other'" in outside.farm(*named).sentence
+    outside.crawl = own
+    assert (folder / "skipped.jsonl").exists()
+    assert outside.farm(*named).code == 0
+    assert not folder.exists()
