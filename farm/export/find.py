@@ -74,7 +74,7 @@ def _address(named: str) -> SinkAddress | None:
 
 def _of_sink(address: SinkAddress, logs: Sequence[Path] = ()) -> list[Source]:
     """Return the records of a sink; `logs` are those whose objects are not there yet."""
-    if address.url is not None:
+    if address.kind == "postgresql" and address.url is not None:
         _check_package("psycopg", "postgres", address)
         from farm.sinks.postgres import is_address
 

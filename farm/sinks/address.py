@@ -219,7 +219,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
             from farm.sinks.object_store import check_protocol
 
             check_protocol(f"--sink {address}", address.remote)
-        if address.url is not None:
+        if address.kind == "postgresql" and address.url is not None:
             from farm.sinks.postgres import is_address
 
             if not is_address(address.url):
@@ -254,7 +254,7 @@ def store_of(
         from farm.sinks.sqlite import SqliteStore
 
         return SqliteStore(address.path)
-    if address.url is not None:
+    if address.kind == "postgresql" and address.url is not None:
         from farm.sinks.postgres import PostgresStore
 
         return PostgresStore(address.url, item_columns)
@@ -264,7 +264,9 @@ def store_of(
         return StandardOutput()
     if address.remote or (address.kind in {"parquet", "warc"} and address.path is not None):
         return _segment_store(address, private, node, item_columns)
-    return _log_store(address, folder, private, item_columns)
+    if address.kind in {"jsonl", "csv"}:
+        return _log_store(address, folder, private, item_columns)
+    raise AssertionError(f"there is no store of the kind {address.kind!r}")
 
 
 def _log_store(

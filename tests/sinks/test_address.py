@@ -1,15 +1,17 @@
 """What may be written after `--sink`, and what is shown and kept of it."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from farm.app.preflight import preflight
 from farm.model.errors import UsageError
+from farm.model.secret import SecretUrl
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
 from farm.sinks import address
-from farm.sinks.address import DEFAULT, SinkAddress, check_sinks, parse_sink
+from farm.sinks.address import DEFAULT, SinkAddress, check_sinks, parse_sink, store_of
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,15 @@ def test_several_are_given_by_flags_the_environment_and_the_file(
     assert load(RunSettings, [], "", "").sink == wanted
     (tmp_path / "farm.toml").unlink()
     assert load(RunSettings, [], "", "").sink == (DEFAULT,)
+
+
+def test_a_server_of_another_kind_is_not_taken_for_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither is its package wanted, nor are its records written elsewhere."""
+    other = SinkAddress("redis", url=SecretUrl("redis://h/0"))
+    monkeypatch.setitem(sys.modules, "farm.sinks.postgres", None)
+    check_sinks([other])
+    with pytest.raises(AssertionError, match="no store of the kind 'redis'"):
+        store_of(other, Path("/out"), Path("/out/.farm"))
 
 
 def test_one_place_is_given_once() -> None:
