@@ -240,6 +240,8 @@ class FolderLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
+        self.holder = ""
+        """The process id of who had the lock when it was tried last and could not be taken."""
 
     def take(self) -> None:
         """Take the lock, making its folder where needed.
@@ -247,6 +249,14 @@ class FolderLock:
         Raises UsageError if another run holds it or the folder is another user's, OutputUnwritable if the
         folder cannot be written to.
         """
+        if not self.try_take():
+            raise UsageError(
+                f"{self._path.parent.parent} is in use by the run with process id {self.holder}; "
+                "wait for it, stop it, or choose another --output."
+            )
+
+    def try_take(self) -> bool:
+        """Take the lock as `take` does; return False if another run holds it."""
         try:
             own_folder(self._path.parent)
             file = os.fdopen(opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+", encoding="ascii")
@@ -256,12 +266,9 @@ class FolderLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
+            self.holder = file.read().strip() or "unknown"
             file.close()
-            raise UsageError(
-                f"{self._path.parent.parent} is in use by the run with process id {holder}; "
-                "wait for it, stop it, or choose another --output."
-            ) from None
+            return False
         try:
             file.truncate(0)
             # Past the file's buffer: what a full disk refuses would be tried again when it is closed.
@@ -270,6 +277,7 @@ class FolderLock:
             file.close()
             raise self._unwritable(error) from None
         self._file = file
+        return True
 
     def _unwritable(self, error: OSError) -> OutputUnwritable:
         return OutputUnwritable(
@@ -279,9 +287,9 @@ class FolderLock:
 
     def release(self) -> None:
         """Release the lock; harmless if it is not held."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 class OutputSize:

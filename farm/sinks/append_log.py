@@ -200,6 +200,10 @@ class AppendLog:
         else:
             self._keys.add(key)
 
+    def hold(self) -> int:
+        """Return a descriptor that keeps the file locked after `close`, until it is closed itself."""
+        return os.dup(self._fd)
+
     def close(self) -> None:
         """Close the files."""
         self._opened.close()

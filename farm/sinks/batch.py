@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import copy_context
 from time import monotonic, sleep
@@ -128,6 +128,15 @@ class BatchingWriter(Generic[Encoded]):
         finally:
             self._callers -= 1
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its thread has not ended: after a `close` that was given up it goes on by itself."""
+        return self._thread is not None and not self._finished.done()
+
+    def when_ended(self, call: Callable[[], None]) -> None:
+        """Call it once the thread has ended, in that thread or, if it has ended already, at once."""
+        self._finished.add_done_callback(lambda _: call())
+
     async def close(self, deadline_s: float = 10.0) -> None:
         """Write the waiting batches, close the store and end the thread. Raises `OutputUnwritable` once.
 
@@ -177,10 +186,13 @@ class BatchingWriter(Generic[Encoded]):
             return
         opened.set_result(None)
         try:
-            while self._wait_for_batch():
-                self._commit_group()
-            self._busy_since = None
-            self._close_patiently()
+            try:
+                while self._wait_for_batch():
+                    self._commit_group()
+            finally:
+                # Also when an unexpected error ends this thread: the store's own threads and locks end with it.
+                self._busy_since = None
+                self._close_patiently()
         except OutputUnwritable as error:
             # Commits raise an earlier failure; only `close` can raise one at the end.
             if self._failure is None:

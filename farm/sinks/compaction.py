@@ -4,8 +4,10 @@ The log is rewritten beside itself and replaced as a whole, then its sidecar. A 
 sidecar that does not fit its log; it is rebuilt when the log is opened.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from pathlib import Path
 
 from farm.resources.files import whole_file
@@ -70,11 +72,14 @@ def replaced_items(pages: AbstractSet[bytes], id_of: Callable[[bytes], bytes | N
 def compact(logs: Sequence[AppendLog], stale: Stale) -> int:
     """Close the logs, and rewrite those with stale entries; return the number of these entries. Raises OSError."""
     found = stale(logs)
-    for log in logs:
-        log.close()
-    for log, numbers in zip(logs, found, strict=True):
-        if numbers:
-            take_out(log.path, log.index_path, log.header_bytes, numbers)
+    with ExitStack() as held:
+        for log in logs:
+            # Another crawl may have the same file as its sink, and must not add to what is being replaced.
+            held.callback(os.close, log.hold())
+            log.close()
+        for log, numbers in zip(logs, found, strict=True):
+            if numbers:
+                take_out(log.path, log.index_path, log.header_bytes, numbers)
     return sum(map(len, found))
 
 

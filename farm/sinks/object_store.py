@@ -146,8 +146,7 @@ class ObjectPlace:
                 if self._call("exists", target):
                     self._call("rm_file", target)
                 self._call("mv", hidden, target, within_s=within_s)
-        # An earlier run of this process whose close was given up may have uploaded the same draft, and removed it.
-        draft.unlink(missing_ok=True)
+        draft.unlink()
 
     def remove(self, name: str) -> None:
         """Remove an object. Raises `StoreAway` and `OutputUnwritable`."""

@@ -20,9 +20,10 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.event import Emit, SinkAway, SinkBack
 from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import Batch, ItemColumns, Skip
+from farm.resources.files import FolderLock
 from farm.sinks.address import DEFAULT, SinkAddress, store_of
 from farm.sinks.append_log import AppendLog
-from farm.sinks.batch import BatchingWriter
+from farm.sinks.batch import OPENING_S, BatchingWriter
 from farm.sinks.bodies import write_body
 from farm.sinks.files import Files, clear
 from farm.sinks.log_file import remove
@@ -30,10 +31,12 @@ from farm.sinks.log_index import KEY_BYTES, RecentKeys
 from farm.sinks.record import FOLDERS, json_line
 from farm.sinks.segments import SegmentStore
 from farm.sinks.snapshots import SnapshotFolder
-from farm.sinks.store import AgingStore, Store
+from farm.sinks.store import FIRST_RETRY_S, AgingStore, Store
 
 PRIVATE_FOLDER = ".farm"
 """The folder of the sidecars, in the output folder."""
+_LOCK = "sink.lock"
+"""Locked in it from the opening of the stores until the last of their threads has ended."""
 
 AWAY_AFTER_S = 5.0
 """A store that is busy with one group for this long is reported as unavailable."""
@@ -147,9 +150,11 @@ class RecordSink:
         self,
         first: _FolderStore,
         others: Sequence[Store[Any]],
+        lock: FolderLock,
         patience_s: float,
         closing_s: float = CLOSING_S,
     ) -> None:
+        """Use the stores; `lock` is that of the output folder, taken."""
         self._folder = first
         self._stores = (first.store, *others)
         self._closing_s = closing_s
@@ -158,6 +163,7 @@ class RecordSink:
             BatchingWriter(store, patience_s=patience_s, aging=_aging(store)) for store in others
         )
         self._away: dict[str, float] = {}
+        self._lock = lock
 
     @classmethod
     async def open(
@@ -176,14 +182,18 @@ class RecordSink:
         `node` is in the names of files in a folder that several nodes share. `item_columns` are the fields that
         items can have; None if that is not known.
 
-        Opening repairs what a crash has left. Raises `OutputUnwritable` if a store cannot be written to.
+        Opening repairs what a crash has left. Raises `OutputUnwritable` if a store cannot be written to, or a
+        run whose end was given up still writes to one.
         """
         stores = [
             store_of(address, folder, folder / PRIVATE_FOLDER, node, item_columns) for address in addresses
         ]
         closing_s = UPLOADING_S if any(address.remote for address in addresses) else CLOSING_S
-        sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], patience_s, closing_s)
+        lock = FolderLock(folder / PRIVATE_FOLDER / _LOCK)
+        await _take(lock, folder)
+        sink = cls(_FolderStore(folder, stores[0], remembered_skips), stores[1:], lock, patience_s, closing_s)
         async with AsyncExitStack() as opened:
+            opened.callback(sink._release)
             for writer in (sink._first, *sink._others):
                 await writer.open(fresh=fresh)
                 opened.push_async_callback(writer.close)
@@ -257,16 +267,50 @@ class RecordSink:
         """Write the waiting batches and close every store. Raises `OutputUnwritable`, and only once."""
         within_s = self._closing_s if deadline_s is None else deadline_s
         closing = [writer.close(within_s) for writer in (self._first, *self._others)]
-        failures = [one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None]
+        try:
+            failures = [
+                one for one in await asyncio.gather(*closing, return_exceptions=True) if one is not None
+            ]
+        finally:
+            self._release()
         if failures:
             raise failures[0]
 
+    def _release(self) -> None:
+        """Release the output folder once the thread of each store has ended: one that was given up goes on."""
+        for writer in (self._first, *self._others):
+            if writer.is_at_work:
+                writer.when_ended(self._release)
+                return
+        self._lock.release()
+
+
+async def _take(lock: FolderLock, folder: Path) -> None:
+    """Take the lock of the output folder, waiting for `OPENING_S`. Raises `OutputUnwritable`."""
+    try:
+        async with asyncio.timeout(OPENING_S):
+            while not lock.try_take():  # noqa: ASYNC110 - the kernel tells nobody when it is released
+                await asyncio.sleep(FIRST_RETRY_S)
+    except TimeoutError:
+        raise OutputUnwritable(
+            f"{folder} is still being written to by a run that has ended (process {lock.holder}); "
+            "wait until its last records are written, end that process, or choose another --output"
+        ) from None
+
 
 def clear_output(folder: Path, addresses: Sequence[SinkAddress]) -> None:
-    """Remove the files of runs from an output folder and from these sinks. Raises `OutputUnwritable`."""
-    for address in addresses:
-        store_of(address, folder, folder / PRIVATE_FOLDER).clear()
-    _clear_folder(folder)
+    """Remove the files of runs from an output folder and from these sinks.
+
+    Raises `OutputUnwritable`, and UsageError if a run still writes there.
+    """
+    lock = FolderLock(folder / PRIVATE_FOLDER / _LOCK)
+    lock.take()
+    try:
+        for address in addresses:
+            store_of(address, folder, folder / PRIVATE_FOLDER).clear()
+        _clear_folder(folder)
+    finally:
+        lock.release()
 
 
 def _clear_folder(folder: Path) -> None:

@@ -156,7 +156,7 @@ async def test_after_a_failure_every_commit_fails(disk: Disk) -> None:
 
 
 async def test_nobody_waits_for_a_writer_that_died(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even an unexpected error reaches the callers, and the thread's exception hook."""
+    """Even an unexpected error reaches the callers, and the thread's exception hook; the store is closed."""
     reported = threading.Event()
     monkeypatch.setattr(threading, "excepthook", lambda _: reported.set())
     writer = await opened(disk)
@@ -168,6 +168,7 @@ async def test_nobody_waits_for_a_writer_that_died(disk: Disk, monkeypatch: pyte
         await writer.commit(batch("b"))
     await writer.close()
     assert await asyncio.to_thread(reported.wait, 10)
+    assert disk.calls == ["open", "close"]
 
 
 async def test_a_cancelled_commit_is_taken_back_while_it_waits(disk: Disk) -> None:

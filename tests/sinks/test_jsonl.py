@@ -44,8 +44,10 @@ def read(path: Path) -> list[Mapping[str, Any]]:
 
 async def test_the_sink_fits_the_port(tmp_path: Path) -> None:
     """What the loop needs of a sink is this."""
-    sink: Sink = await RecordSink.open(tmp_path)
+    opened = await RecordSink.open(tmp_path)
+    sink: Sink = opened
     await sink.commit(Batch())
+    await opened.close()
 
 
 async def test_records_and_skips_are_lines_of_their_files(tmp_path: Path) -> None:
@@ -87,6 +89,7 @@ async def test_numbers_are_counted_again_at_resume(tmp_path: Path) -> None:
     (tmp_path / ".farm" / "skipped.index").unlink()
     again = await RecordSink.open(tmp_path)
     assert again.skipped == {"out_of_scope": 2, "robots": 1}
+    await again.close()
 
 
 async def test_the_memory_of_skips_is_bounded(tmp_path: Path) -> None:
@@ -126,6 +129,7 @@ def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_pat
     assert set(counts.values()) == {1}
     assert sink.stores[0].records == len(counts)
     assert sink.skipped == {"trap": len(read(tmp_path / "skipped.jsonl"))}
+    asyncio.run(sink.close())
 
 
 async def test_half_a_surrogate_pair_does_not_stop_a_record(tmp_path: Path) -> None:

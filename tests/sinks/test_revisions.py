@@ -9,8 +9,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
-from farm.sinks import items
+from farm.sinks import compaction, items
 from farm.sinks.address import parse_sink, store_of
 from farm.sinks.output import RecordSink
 from tests.sinks.killed import record
@@ -142,6 +143,32 @@ async def test_a_sidecar_that_does_not_fit_is_made_anew(
     found = dict(shown(tmp_path, "pages.jsonl"))
     assert len(found) == len(shown(tmp_path, "pages.jsonl")) == 100
     assert (found["1"], found["2"], found["3"]) == (1, 1, 0)
+
+
+def test_a_file_that_is_written_anew_takes_no_lines_of_another_crawl(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be in the file that is replaced."""
+    address = parse_sink(f"jsonl:{tmp_path}/shared.jsonl")
+    other = store_of(address, tmp_path / "other", tmp_path / "other/.farm")
+    take_out, asked = compaction.take_out, []
+
+    def tried(*given: Any) -> None:
+        with pytest.raises(OutputUnwritable, match="is being written to by another run"):
+            other.open()
+        asked.append(given)
+        take_out(*given)
+
+    monkeypatch.setattr(compaction, "take_out", tried)
+    store = store_of(address, tmp_path / "own", tmp_path / "own/.farm")
+    store.open()
+    for one in (record(1, revision=0), revised(1, 1)):
+        store.write([store.encode(Batch([one]))[0]])
+    store.close()
+    assert len(asked) == 1
+    other.open()
+    assert other.records == 1
+    other.close()
 
 
 def test_a_page_in_a_finished_file_is_replaced_too(tmp_path: Path) -> None:
