@@ -94,12 +94,15 @@ def shown_settings(plan: RunPlan) -> dict[str, object]:
 
 def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stats, reason: str) -> RunReport:
     """Return the report of the run. The dead are those of the crawl, with examples of this run."""
-    outcomes, run = assembly.outcomes, f"farm run {plan.where}"
+    outcomes, run, sink = assembly.outcomes, f"farm run {plan.where}", assembly.sink
+    has_items = sink.items > 0 or plan.declaration is not None or plan.handling is not None
     return RunReport(
         why=reason,
         elapsed_s=snapshot.elapsed_s,
         recorded=outcomes.recorded,
-        stored=tuple((store.name, store.written, store.records) for store in assembly.sink.stores),
+        stored=tuple((store.name, store.written, store.records) for store in sink.stores),
+        items=sink.items,
+        item_places=tuple(store.item_place for store in sink.stores if has_items and store.item_place),
         bytes_received=snapshot.bytes_received,
         settled=stats.ledger.done + stats.ledger.dead,
         accepted=stats.ledger.accepted,
@@ -109,7 +112,7 @@ def report_of(plan: RunPlan, assembly: Assembly, snapshot: Snapshot, stats: Stat
         statuses=outcomes.statuses,
         blocked=outcomes.blocked,
         refused={why: (count, outcomes.refused_example[why]) for why, count in outcomes.refused.items()},
-        skipped=assembly.sink.skipped,
+        skipped=sink.skipped,
         left_out=stats.left_out,
         redis_is_full=stats.is_full,
         dead={

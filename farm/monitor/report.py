@@ -34,15 +34,18 @@ class RunReport:
     """The facts at the end; counts by reason with an example of each, and commands.
 
     `without_scripts` counts pages that miss scripts; `script_hosts` says by host how many miss one of it, with a
-    page and the error. `left` is how many URLs are still open. `recorded` is of this run. `stored` has for
-    each store its name, how many records this run wrote to it, and how many it has, if known.
+    page and the error. `left` is how many URLs are still open. `recorded` is of this run.
     """
 
     why: str
     elapsed_s: float
     recorded: int
     stored: Sequence[tuple[str, int, int | None]]
+    """For each store its name, how many records this run wrote to it, and how many it has, if known."""
     bytes_received: int
+    items: int = 0
+    item_places: Sequence[str] = ()
+    """The number of items of this run, and where they are; no place if the pages have none."""
     settled: int = 0
     accepted: int = 0
     """How many of how many URLs are done or given up, over all nodes and runs."""
@@ -118,6 +121,9 @@ def report_lines(report: RunReport) -> list[str]:
     lines += [_row("note", escaped(trouble)) for trouble in report.troubles]
     lines += [_row("note", sentence) for sentence in _unvisited(report)]
     lines += [_row("records", _stored(*one)) for one in report.stored]
+    lines += [
+        _row("items", f"{amount(report.items)} of this run in {escaped(one)}") for one in report.item_places
+    ]
     if report.left:
         how = f"go on with: {report.go_on}"
         if any(not matched for _, matched in report.selectors.values()):

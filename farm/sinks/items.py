@@ -85,6 +85,7 @@ class LogWithItems:
         self._items = items
         self._is_open = False
         self.name = pages.name
+        self.item_place = str(items.path)
 
     @property
     def records(self) -> int:

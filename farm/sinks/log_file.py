@@ -45,7 +45,7 @@ class LogFile(ABC):
     ) -> None:
         self.name = f"{self.kind}:{path}"
         self._option = "--output" if index else "--sink"
-        self._path = path
+        self._path = self.path = path
         self._framing = framing or framing_of(path.name)
         self._rotate_bytes = rotate_bytes
         digest = blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()

@@ -81,7 +81,7 @@ class _FolderStore:
     """The output folder with the first store of records behind it."""
 
     def __init__(self, folder: Path, store: Store[Any], remembered_skips: int) -> None:
-        self.name = store.name
+        self.name, self.item_place = store.name, store.item_place
         self.store = store
         self.keys = _SkipKeys(remembered_skips)
         self._folder = folder
@@ -164,6 +164,8 @@ class RecordSink:
         )
         self._away: dict[str, float] = {}
         self._lock = lock
+        self.items = 0
+        """How many items of pages were written since it was opened."""
 
     @classmethod
     async def open(
@@ -231,13 +233,15 @@ class RecordSink:
             commits = [writer.commit(batch) for writer in self._others]
         else:
             commits = [writer.commit(batch) for writer in (self._first, *self._others)]
-        if not commits:
-            return
-        failures = [one for one in await asyncio.gather(*commits, return_exceptions=True) if one is not None]
-        # That the output cannot be written comes before a page's own fault.
-        failures.sort(key=lambda one: isinstance(one, RenderError))
-        if failures:
-            raise failures[0]
+        if commits:
+            failures = [
+                one for one in await asyncio.gather(*commits, return_exceptions=True) if one is not None
+            ]
+            # That the output cannot be written comes before a page's own fault.
+            failures.sort(key=lambda one: isinstance(one, RenderError))
+            if failures:
+                raise failures[0]
+        self.items += sum(len(record.items or ()) for record in batch.records)
 
     async def watch(self, emit: Emit, clock: Clock, away_after_s: float = AWAY_AFTER_S) -> None:
         """Emit `SinkAway` when a store takes longer than `away_after_s`, and `SinkBack` when it has finished.

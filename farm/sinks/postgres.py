@@ -22,6 +22,7 @@ from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, Batch, ItemColumns
 from farm.model.secret import MASK, SecretUrl
+from farm.sinks.item_values import ITEMS
 from farm.sinks.postgres_items import LOCK_KEY, ItemTable, PageItems, items_of
 from farm.sinks.rows import TABLE, Row, last_of_each, rows_of
 from farm.sinks.store import StoreAway
@@ -200,6 +201,7 @@ class PostgresStore(_Database):
 
     def __init__(self, url: SecretUrl, item_columns: ItemColumns | None = None) -> None:
         super().__init__(url)
+        self.item_place = f"the table {ITEMS} of {self.name}"
         self.written = 0
         self.records: int | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None

@@ -44,6 +44,7 @@ class SegmentStore:
         self, name: str, form: SegmentFormat, place: SegmentPlace, logs: Path, sidecars: Path, node: str
     ) -> None:
         self.name = name
+        self.item_place = "" if form.converter is None else f"the folder {ITEMS} of {name}"
         self._form = form
         self._place = place
         self._sidecars = sidecars

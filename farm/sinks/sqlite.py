@@ -45,6 +45,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.name = f"sqlite:///{path}"
+        self.item_place = f"the table {ITEMS} of {self.name}"
         self.written = 0
         self.records: int | None = None
 

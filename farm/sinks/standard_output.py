@@ -35,7 +35,7 @@ def reserve() -> bool:
 class StandardOutput:
     """Standard output, `reserve`d before."""
 
-    name = "stdout:"
+    name = item_place = "stdout:"
 
     def __init__(self) -> None:
         self.written = 0

@@ -25,6 +25,11 @@ class Store(Protocol[Encoded]):
         ...
 
     @property
+    def item_place(self) -> str:
+        """Where the items of its pages are, in words; empty if it keeps none."""
+        ...
+
+    @property
     def written(self) -> int:
         """How many records were written since it was opened; those that a file has already do not count."""
         ...

@@ -96,6 +96,8 @@ def test_every_product_of_the_shop(shop: Shop, out: Path) -> None:
     wanted = by_css(shop)
     items = read_lines(out / "items.jsonl")
     assert len(items) == len(wanted)
+    for place in (out / "items.jsonl", f"the table items of sqlite:///{out.parent}/shop.db"):
+        assert f"  items    {len(items)} of this run in {place}\n" in finished.output
     assert {item["_url"]: fields(item) for item in items} == wanted
     pages = {record["id"]: record for record in finished.records}
     for item in items:

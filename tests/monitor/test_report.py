@@ -55,6 +55,19 @@ def test_the_report_says_what_came_of_a_run() -> None:
     ]
 
 
+def test_the_report_says_where_the_items_are() -> None:
+    """Of each sink that has them, also where this run has found none; without a declaration there is no line."""
+    places = ("crawls/shop.example/items.jsonl", "the table items of sqlite:////data/shop.db")
+    found = [line for line in report_lines(replace(REPORT, items=34, item_places=places)) if "items" in line]
+    assert found == [
+        "  items    34 of this run in crawls/shop.example/items.jsonl",
+        "  items    34 of this run in the table items of sqlite:////data/shop.db",
+    ]
+    assert "  items    0 of this run in items.jsonl" in report_lines(
+        replace(REPORT, item_places=["items.jsonl"])
+    )
+
+
 def test_the_report_says_how_far_the_crawl_is_and_what_failed_most() -> None:
     """By site, the one with most failed visits first; of a run without failures there is no such line."""
     report = replace(

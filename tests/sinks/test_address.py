@@ -136,6 +136,26 @@ def test_several_are_given_by_flags_the_environment_and_the_file(
     assert load(RunSettings, [], "", "").sink == (DEFAULT,)
 
 
+@pytest.mark.parametrize(
+    ("text", "store", "items"),
+    [
+        ("jsonl", "LogWithItems", "/out/items.jsonl"),
+        ("jsonl:/shop.jsonl.gz", "LogWithItems", "/shop-items.jsonl.gz"),
+        ("csv", "LogWithItems", "/out/items.csv"),
+        ("sqlite:////shop.db", "SqliteStore", "the table items of sqlite:////shop.db"),
+        ("postgresql://me:secret@h/shop", "PostgresStore", "the table items of postgresql://h/shop"),
+        ("parquet:/parts", "SegmentStore", "the folder items of parquet:/parts"),
+        ("jsonl:s3://bucket/shop", "SegmentStore", "the folder items of jsonl:s3://bucket/shop"),
+        ("warc:/warcs", "SegmentStore", ""),
+        ("stdout:", "StandardOutput", "stdout:"),
+    ],
+)
+def test_each_kind_has_its_store_which_says_where_items_are(text: str, store: str, items: str) -> None:
+    """Before it is opened, and without credentials."""
+    made = store_of(parse_sink(text), Path("/out"), Path("/out/.farm"))
+    assert (type(made).__name__, made.item_place) == (store, items)
+
+
 def test_a_server_of_another_kind_is_not_taken_for_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is its package wanted, nor are its records written elsewhere."""
     other = SinkAddress("redis", url=SecretUrl("redis://h/0"))

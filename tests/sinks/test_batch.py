@@ -25,6 +25,7 @@ class Disk:
     """A store that writes when it is let to, and tells when it is asked."""
 
     name = "disk:out"
+    item_place = ""
     written = 0
     records = None
 

@@ -49,6 +49,7 @@ async def test_items_go_to_every_sink(tmp_path: Path) -> None:
         for one in (page(1, {"name": "ü\ud800", "price": price, "n": 3}, {"name": "b"}), page(2), record(3)):
             await sink.commit(Batch([one]))
         await sink.close()
+        assert sink.items == 2
     id_ = record(1).id
     about = {
         "_page_id": id_,
