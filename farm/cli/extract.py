@@ -25,10 +25,12 @@ from farm.extract.declaration import Declaration, read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError
+from farm.model.url import HashRoutes
 from farm.monitor.figures import counted, escaped
 from farm.monitor.terminal import table_console
 from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes, renderer_cap_bytes
+from farm.scope.seeds import given_seeds
 from farm.settings.commands import ExtractSettings
 from farm.settings.load import load
 from farm.sinks.bodies import read_body
@@ -55,10 +57,17 @@ def main(arguments: Sequence[str]) -> int:
     file, *urls = settings.urls or ("",)
     if not file or len(urls) != (not settings.sources):
         raise UsageError("write `farm extract FILE URL`, or `farm extract FILE --from SOURCE`.")
-    declaration = read_declaration(Path(file))
+    if "://" in file:
+        raise UsageError("The declaration comes first: write `farm extract FILE URL`.")
+    declaration = read_declaration(Path(file), "the declaration")
     memory_bytes = renderer_cap_bytes(settings.memory.of(machine_bytes()))
     if settings.sources:
         return run_interruptible(_over_stored(declaration, memory_bytes, settings.sources, settings.to))
+    (page,), _ = given_seeds(urls, None, hash_routes=HashRoutes.ON, keep_params=())
+    if not Extractor(declaration).matches(page.url):
+        raise UsageError(
+            f"{file} has no rule for {page.url}; correct its url and url_pattern, or give another page's URL."
+        )
     captured = (*settings.capture, *declaration.captures)
     code, lines = render_one(settings.model_copy(update={"urls": (urls[0],), "capture": captured}))
     for line in lines:
@@ -82,9 +91,6 @@ async def _show(
 ) -> None:
     page = PageContent.of_record(record)
     console = table_console()
-    if not Extractor(declaration).matches(page.url):
-        tell(f"no rule matches {page.url}; see url and url_pattern")
-        return
     async with _reading(declaration, memory_bytes) as reader:
         found, near = await reader.of(page), await reader.near_misses(page)
     if as_json:

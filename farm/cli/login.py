@@ -17,7 +17,7 @@ from farm.browser.login import LoginFlow, state_left, windows_closed
 from farm.browser.site_params import State, state_of_site
 from farm.cli.shell import HeldPage, Prompt, held_page
 from farm.cli.streams import print_lines, tell
-from farm.model.errors import LoginFailed, OutputUnwritable, SlotLost, UsageError
+from farm.model.errors import BrowserUnavailable, LoginFailed, OutputUnwritable, SlotLost, UsageError
 from farm.model.secret import without_credentials
 from farm.monitor.figures import counted
 from farm.resources.files import write_atomically
@@ -94,7 +94,12 @@ def _in_window(settings: LoginSettings, url: str, opened: ExitStack) -> Any:
     if "block" not in settings.model_fields_set:
         # A captcha is a picture.
         settings = settings.model_copy(update={"block": ()})
-    held = opened.enter_context(held_page(settings, windowed=True))
+    try:
+        held = opened.enter_context(held_page(settings, windowed=True))
+    except BrowserUnavailable as error:
+        # The browser does not say that it has not found its display.
+        why = f"{str(error).rstrip('.')}, and look at DISPLAY or WAYLAND_DISPLAY, by which it finds the display."
+        raise BrowserUnavailable(why) from None
     if held.loop is None:
         raise LoginFailed("the page is gone")
     tell("log in in the window; then press Enter here or close the window, and the state is saved.")

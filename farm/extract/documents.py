@@ -276,9 +276,22 @@ def check_css(selector: str) -> None:
     try:
         _EMPTY.css(selector)
     except SelectolaxError:
-        raise ValueError(f"`{selector}` is not a CSS selector, or not one that is supported") from None
+        raise ValueError(
+            f"`{selector}` is not a CSS selector, or not one that is supported{_meant(selector)}"
+        ) from None
     if selector.count("(") != selector.count(")") and '"' not in selector and "'" not in selector:
         raise ValueError(f"`{selector}` is not a CSS selector: a parenthesis is not closed")
+
+
+def _meant(selector: str) -> str:
+    """Return what to write in the place of a selector in another crawler's form; empty for any other."""
+    if "::text" in selector:
+        return "; leave `::text` out, since an element's text is what is taken"
+    if "::attr" in selector:
+        return '; leave `::attr` out, and give attr = "href" in a declaration, or .attr("href") in a handler'
+    if selector.lstrip("(").startswith(("/", "./")):
+        return "; as an XPath expression it is given by xpath"
+    return ""
 
 
 def compiled_xpath(path: str) -> CompiledXPath:

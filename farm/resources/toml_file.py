@@ -30,4 +30,5 @@ def read_toml(option: str, path: Path, most_bytes: int) -> tuple[str, dict[str, 
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         what, _, where = str(error).partition(" (at ")
         place = f", {where.rstrip(')')}" if where else ""
-        raise UsageError(f"{path}{place}: {what}; correct the TOML.") from None
+        quotes = ", in which texts stand in quotes" if what == "Invalid value" else ""
+        raise UsageError(f"{path}{place}: {what}; correct the TOML{quotes}.") from None

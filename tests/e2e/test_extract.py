@@ -220,8 +220,39 @@ def test_a_declaration_is_tried_on_one_page(shop: Shop, out: Path) -> None:
     [item] = [json.loads(line) for line in told.output.splitlines() if line.startswith("{")]
     assert (told.code, item["_url"], item["name"], item["price"]) == (0, url, product.name, None)
     assert "farm: a: `p.prise` matches nothing; `p.price` matches 1" in told.output
-    nothing = farm("extract", str(declared), folder=out.parent)
-    assert (nothing.code, "farm extract FILE URL" in nothing.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "write `farm extract FILE URL`"),
+        (("shop.toml",), "write `farm extract FILE URL`"),
+        (
+            ("https://a.example/p/1", "shop.toml"),
+            "The declaration comes first: write `farm extract FILE URL`.",
+        ),
+        (
+            ("shop.toml", "https://a.example/about"),
+            "shop.toml has no rule for https://a.example/about; correct its url",
+        ),
+        (("shop.toml", "a.example/p/1"), "a.example/p/1"),
+        (
+            ("none.toml", "https://a.example/p/1"),
+            "none.toml cannot be read (No such file or directory); give a TOML file.",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    """With the remedy, before anything is fetched."""
+    (tmp_path / "shop.toml").write_text(CSS)
+    given = [str(tmp_path / one) if one.endswith(".toml") else one for one in arguments]
+    assert main(["extract", *given]) == 2
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert said in told.err
 
 
 def test_what_is_wrong_in_a_declaration_ends_the_command_at_once(shop: Shop, out: Path) -> None:

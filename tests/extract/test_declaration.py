@@ -27,7 +27,7 @@ def read(folder: Path, text: str) -> Declaration:
         ('[item.a.fields]\nx = ".a["', 2, 1, "not a CSS selector"),
         ('[item.a.fields]\nx = { css = ":has(.a" }', 2, 7, "not closed"),
         ('[item.a]\n\n[item.a.fields]\nok = "h1"\nx = { css = "h1", typ = "text" }', 5, 19, "unknown key"),
-        ('[item.a.fields]\nx = { css = "a", type = "prize" }', 2, 18, "'price'"),
+        ('[item.a.fields]\nx = { css = "a", type = "prize" }', 2, 18, "boolean, price, date"),
         ('[item.a.fields]\nx = { xpath = "//p[" }', 2, 7, "not an XPath"),
         ('[item.a.fields]\nx = { xpath = "re:test(., 1)" }', 2, 7, "not an XPath"),
         ('[item.a]\nurl_pattern = "(a)\\\\1"' + FIELDS, 2, 1, "linear time"),
@@ -37,11 +37,43 @@ def read(folder: Path, text: str) -> Declaration:
         ('[item.a.fields]\nx = { css = "a", path = "b" }', 2, 1, "css and path"),
         ('[item.a.fields]\nx = { capture = "api" }', 2, 7, "a pattern of addresses"),
         ('[item.a.fields]\nx = { capture = "/a", css = "b" }', 2, 1, "css and capture"),
-        ('[item.a.fields]\n"_id" = "a"', 1, 1, "not a field name"),
+        ('[item.a.fields]\n"_id" = "a"', 2, 1, "not a field name"),
         ('[item.a.fields]\nx = "a"\nX = "b"', 1, 1, "case"),
         ('[item.a.fields]\nx = { css = "a", min = 3 }', 2, 1, "min and max"),
         ('[item.a.fields]\nx = { css = "a", fields = { y = { json_ld = "a..b" } } }', 2, 35, "not a path"),
-        ('[item.a.fields]\nx = { css = "a", list = "yes" }', 2, 18, "valid boolean"),
+        ('[item.a.fields]\nx = { css = "a", list = "yes" }', 2, 18, "write true or false"),
+        (
+            '[item.a.fields]\nx = { css = "a", min = "3", type = "number" }',
+            2,
+            18,
+            "write a number, without quotes",
+        ),
+        (
+            '[items.a]\nurl = "/p/*"\n[items.a.fields]\nx = "a"',
+            1,
+            1,
+            "items: unknown key (did you mean item?)",
+        ),
+        ('[fields]\nx = "a"', 1, 1, "in a table such as [item.product.fields]"),
+        ('[item.a]\nx = "a"', 2, 1, "in a table such as [item.a.fields]"),
+        ('[item.a]\nurl = "/p/*"', 1, 1, "write [item.a.fields], and below it"),
+        ("[item.a.fields]", 1, 1, "write [item.a.fields], and below it"),
+        ("", 1, 1, "begin with a kind of items and its fields"),
+        ('[item.a-b.fields]\nx = "a"', 1, 1, "'a-b' is not a name"),
+        (
+            '[item.a.fields]\nx = { css = "a", requierd = true }',
+            2,
+            18,
+            "unknown key (did you mean required?)",
+        ),
+        ('[item.a.fields]\nx = ["a", "b"]', 2, 1, "item.a.fields.x: write a selector"),
+        ('[item.a.fields]\nx = ""', 2, 1, "item.a.fields.x: write a selector"),
+        ('[item.a.fields]\nx = "h1::text"', 2, 1, "item.a.fields.x: `h1::text` is not a CSS selector"),
+        ('[item.a.fields]\nx = "h1::text"', 2, 1, "leave `::text` out"),
+        ('[item.a.fields]\nx = "a::attr(href)"', 2, 1, 'attr = "href"'),
+        ('[item.a.fields]\nx = "//h1"', 2, 1, "given by xpath"),
+        ('locale = "english"\n' + FIELDS, 1, 1, "such as en-GB"),
+        ('[item.a.fields]\nx = { css = "a", type = "price", currency = "eur" }', 2, 34, "such as EUR"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(
@@ -61,6 +93,14 @@ def test_no_toml(tmp_path: Path, text: str) -> None:
     """The parser's own words."""
     with pytest.raises(UsageError, match="correct the TOML"):
         read(tmp_path, text)
+
+
+def test_a_text_without_quotes(tmp_path: Path) -> None:
+    """The commonest mistake of all in TOML."""
+    with pytest.raises(
+        UsageError, match=r"line 2, column 5: Invalid value; .* in which texts stand in quotes"
+    ):
+        read(tmp_path, "[item.a.fields]\nx = h1")
 
 
 def test_no_file(tmp_path: Path) -> None:
