@@ -17,6 +17,7 @@ from typing import Self
 import h11
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -27,7 +28,7 @@ from farm.model.errors import UsageError
 from farm.model.event import Phase
 from farm.model.url import host_of
 from farm.monitor.metrics import CONTENT_TYPE, exposition
-from farm.monitor.rest_api import RestApi
+from farm.monitor.rest_api import RestApi, no_route
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Source
 from farm.monitor.web_page import Letters, WebPage
@@ -96,7 +97,8 @@ class MetricsServer:
             routes=[
                 Route(path, self._guarded(handler), methods=[method])
                 for path, (handler, method) in routes.items()
-            ]
+            ],
+            exception_handlers={HTTPException: no_route},
         )
         # A redirect would lead to whatever host the request names.
         app.router.redirect_slashes = False

@@ -11,25 +11,21 @@ from http import HTTPStatus
 from typing import Any, Protocol, TypeVar
 
 import orjson
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from farm.model.errors import FarmError, FrontierUnavailable, UsageError
-from farm.policy.renderers import RenderMode
+from farm.monitor.api_description import CHOOSING, MOST_IDS, MOST_LETTERS, MOST_URLS, PREFIX, description
 
 T = TypeVar("T")
-PREFIX = "/api/v1"
 STATES = {"pause": "paused", "resume": "running", "drain": "draining"}
-MOST_URLS = 1_000
-MOST_LETTERS = 1_000
-MOST_IDS = 1_000
 DO_S = 20.0
 REPLAY_S = 10.0
 """For so long one request takes letters back; the next one goes on."""
 _WRONG_S = 0.5
 """How long the answer to a wrong token is delayed."""
 _BODY_BYTES = 2**20
-_CHOOSING = ("reason", "site", "contains")
 
 Answering = Callable[[Request], Awaitable[Response]]
 
@@ -145,7 +141,7 @@ class RestApi:
 
     async def _letters(self, request: Request) -> Mapping[str, Any]:
         given = dict(request.query_params)
-        _check_names(given, {*_CHOOSING, "start", "size"})
+        _check_names(given, {*CHOOSING, "start", "size"})
         start, size = _number(given.pop("start", "0"), 0), _number(given.pop("size", "100"), 1)
         if size > MOST_LETTERS:
             raise BadRequest(f"size: at most {MOST_LETTERS:,} letters are listed at once")
@@ -159,14 +155,17 @@ class RestApi:
         return letter
 
     async def _replay(self, request: Request) -> Mapping[str, Any]:
-        told = await _object(request, {*_CHOOSING, "ids"})
-        ids = told.pop("ids", [])
+        told = await _object(request, {*CHOOSING, "ids"})
+        names_some, ids = "ids" in told, told.pop("ids", [])
         if not isinstance(ids, list) or len(ids) > MOST_IDS or not all(isinstance(one, str) for one in ids):
             raise BadRequest(f"ids: write a list of at most {MOST_IDS:,} ids")
         if not all(isinstance(value, str) for value in told.values()):
-            raise BadRequest(f"{', '.join(_CHOOSING)}: each is a text")
-        if ids and told:
-            raise BadRequest(f"write ids, or some of {', '.join(_CHOOSING)}, not both")
+            raise BadRequest(f"{', '.join(CHOOSING)}: each is a text")
+        if names_some and told:
+            raise BadRequest(f"write ids, or some of {', '.join(CHOOSING)}, not both")
+        if names_some and not ids:
+            # Without any all would be meant.
+            return {"replayed": 0, "all": True}
         return await self._there(self._operations.replay(told, ids, REPLAY_S))
 
     def _set(self, state: str) -> Callable[[Request], Awaitable[Mapping[str, str]]]:
@@ -234,85 +233,28 @@ def _json(value: Any, status: int = 200) -> Response:
     headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return Response(orjson.dumps(value), status, headers, "application/json")
+    # Of what `--render auto` came to some keys are numbers, as `farm status --json` writes them.
+    return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), status, headers, "application/json")
 
 
 def _failed(status: HTTPStatus, why: str) -> Response:
     return _json({"error": why}, status)
 
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_CHOICE: dict[str, Any] = dict.fromkeys(_CHOOSING, _TEXT)
-_SEED: dict[str, Any] = {
-    "type": "object",
-    "required": ["url"],
-    "properties": {
-        "url": _TEXT,
-        "priority": {"type": "integer"},
-        "meta": {"type": "object"},
-        "render": {"enum": [str(mode) for mode in RenderMode]},
-    },
-}
-_WHAT: dict[str, tuple[str, str, dict[str, Any] | None]] = {
-    "/status": ("get", "The numbers of the crawl, as `farm status --json` has them", None),
-    "/urls": (
-        "post",
-        "Add URLs to the crawl; those that are known already change nothing",
-        {"urls": {"type": "array", "minItems": 1, "maxItems": MOST_URLS, "items": {"oneOf": [_TEXT, _SEED]}}},
-    ),
-    "/dead": ("get", "Dead letters, a page at a time", None),
-    "/dead/{id}": ("get", "One dead letter, with the visits that failed", None),
-    "/dead/replay": (
-        "post",
-        "Take dead letters back into their queues: all, those chosen, or those named; ask again unless `all`",
-        {**_CHOICE, "ids": {"type": "array", "maxItems": MOST_IDS, "items": _TEXT}},
-    ),
-    "/pause": ("post", "Take no new pages, on all nodes", {}),
-    "/resume": ("post", "Go on", {}),
-    "/drain": ("post", "Finish the pages under way on all nodes, and end them", {}),
-}
-
-
-def description() -> dict[str, Any]:
-    """Return the description of the API in OpenAPI 3.1."""
-    answers = {
-        "200": {"description": "done", "content": {"application/json": {"schema": {"type": "object"}}}},
-        **{
-            code: {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
-            for code, text in {
-                "400": "the request is invalid; `error` says why",
-                "401": "the token is missing or wrong",
-                "403": "the run has no token",
-                "404": "there is no such letter",
-                "409": "the crawl cannot do that",
-                "503": "Redis is away",
-            }.items()
-        },
+async def no_route(request: Request, error: Exception) -> Response:
+    """Answer a request that no route takes: below `/api` as the API does, else in plain text."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if not request.url.path.startswith("/api/"):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+    status = HTTPStatus(error.status_code)
+    why = {
+        HTTPStatus.NOT_FOUND: f"there is no such path; {PREFIX}/openapi.json lists those there are",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method[:20]} is not a method of this path",
     }
-    paths: dict[str, Any] = {}
-    for path, (method, text, fields) in _WHAT.items():
-        about: dict[str, Any] = {"summary": text, "responses": answers}
-        if path == "/dead":
-            number = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
-            names = {**_CHOICE, "start": number, "size": {**number, "minimum": 1, "maximum": MOST_LETTERS}}
-            about["parameters"] = [
-                {"name": name, "in": "query", "schema": kind} for name, kind in names.items()
-            ]
-        if "{id}" in path:
-            about["parameters"] = [{"name": "id", "in": "path", "required": True, "schema": _TEXT}]
-        if fields is not None:
-            schema = {"type": "object", "properties": fields, "additionalProperties": False}
-            schema |= {"required": ["urls"]} if "urls" in fields else {}
-            content = {"application/json": {"schema": schema}}
-            about["requestBody"] = {"required": "urls" in fields, "content": content}
-        paths[f"{PREFIX}{path}"] = {method: about}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "farm", "version": "1"},
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"token": []}],
-        "paths": paths,
-    }
+    answer = _failed(status, why.get(status, error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _description(_: Request) -> Response:

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farm.model.errors import CrawlGone, FrontierUnavailable, UsageError
+from farm.monitor.api_description import MOST_LETTERS, PREFIX, description
 from farm.monitor.metrics_server import MetricsServer
-from farm.monitor.rest_api import DO_S, MOST_LETTERS, PREFIX, RestApi, description, in_the_loop
+from farm.monitor.rest_api import DO_S, RestApi, in_the_loop
 from tests.clock import ManualClock
 
 from .simulated import simulated
@@ -31,6 +32,7 @@ class Operations:
     def __init__(self) -> None:
         self.done: list[tuple[Any, ...]] = []
         self.failure: Exception | None = None
+        self.numbers: Mapping[str, Any] = {"ledger": {"done": 3}}
 
     def _note(self, *what: Any) -> None:
         self.done.append(what)
@@ -40,7 +42,7 @@ class Operations:
     async def status(self) -> Mapping[str, Any]:
         """Tell a number."""
         self._note("status")
-        return {"ledger": {"done": 3}}
+        return self.numbers
 
     async def add(self, urls: Sequence[str | Mapping[str, Any]]) -> Mapping[str, int]:
         """Take all."""
@@ -102,6 +104,7 @@ def server(loop: asyncio.AbstractEventLoop, operations: Operations) -> Iterator[
 def _anew(operations: Operations) -> None:
     operations.done.clear()
     operations.failure = None
+    operations.numbers = {"ledger": {"done": 3}}
 
 
 def ask(
@@ -203,6 +206,35 @@ def test_what_cannot_be_meant_is_refused(
     answered, told = ask(server, method, path, body)
     assert (answered, status == 404 or operations.done == []) == (status, True)
     assert why in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "why"),
+    [
+        ("GET", "/nothing", 404, "/api/v1/openapi.json lists"),
+        ("GET", "/dead/a%2Fb", 404, "/api/v1/openapi.json lists"),
+        ("POST", "/status", 405, "POST is not a method"),
+    ],
+)
+def test_what_no_route_takes_is_said_as_everything_else(
+    server: MetricsServer, method: str, path: str, status: int, why: str
+) -> None:
+    """In JSON: a program reads the reason in one place."""
+    answered, told = ask(server, method, path)
+    assert answered == status
+    assert why in told["error"]
+
+
+def test_an_empty_list_of_ids_replays_nothing(server: MetricsServer, operations: Operations) -> None:
+    """Without any there would be all: whoever has found none wants none."""
+    assert ask(server, "POST", "/dead/replay", {"ids": []}) == (200, {"replayed": 0, "all": True})
+    assert operations.done == []
+
+
+def test_keys_that_are_numbers_are_written(server: MetricsServer, operations: Operations) -> None:
+    """As `farm status --json` does: `--render auto` counts pages by the chance of their audits."""
+    operations.numbers = {"pages_by_share": {50: 900}}
+    assert ask(server, "GET", "/status") == (200, {"pages_by_share": {"50": 900}})
 
 
 @pytest.mark.parametrize(
