@@ -36,8 +36,8 @@ SIGNATURES = {
 
 
 @contextmanager
-def _site(pages: int) -> Iterator[str]:
-    """Serve a tree of pages that a script completes; yield the URL of its root."""
+def _site(pages: int, render: str) -> Iterator[str]:
+    """Serve a tree of pages that a script completes, or the server for `auto`; yield the URL of its root."""
 
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,7 +45,7 @@ def _site(pages: int) -> Iterator[str]:
         def do_GET(self) -> None:
             number = self.path.removeprefix("/page/") if self.path != "/" else "0"
             known = number.isdigit() and int(number) < pages
-            body = _page(int(number), pages) if known else b""
+            body = _page(int(number), pages, render) if known else b""
             self.send_response(200 if known else 404)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(body)))
@@ -65,9 +65,11 @@ def _site(pages: int) -> Iterator[str]:
             server.shutdown()
 
 
-def _page(number: int, pages: int) -> bytes:
+def _page(number: int, pages: int, render: str) -> bytes:
     linked = range(LINKS * number + 1, min(LINKS * number + LINKS + 1, pages))
     links = "".join(f"<a href=/page/{one}>page {one}</a> " for one in linked)
+    if render == "auto":
+        return f"<title>Page {number}</title><main><h1>Page {number}</h1>{links}</main>".encode()
     script = f"document.querySelector('main').insertAdjacentHTML('beforeend', {links!r})"
     return (
         f"<title>Page {number}</title><main><h1>Page {number}</h1></main><script>{script}</script>".encode()
@@ -81,8 +83,9 @@ def _urls(root: str, pages: int) -> set[str]:
 class Storm:
     """Keeps the nodes running while it kills what they consist of; `told` counts what it did."""
 
-    def __init__(self, url: str, redis: RedisServer, store: str, folder: Path) -> None:
+    def __init__(self, url: str, redis: RedisServer, store: str, folder: Path, render: str) -> None:
         self._url = url
+        self._render = render
         self._redis = redis
         self._store = store
         self._folder = folder
@@ -96,7 +99,7 @@ class Storm:
         flags = ("--contexts", "4", "--processes", "2", "--ramp-up", "0s", "--live", "off", "--node", name)
         shared = ("--redis", self._redis.url, "--crawl", "storm", "--redis-patience", "2m")
         out = self._folder / name
-        where = ("--output", str(out), "--allow-network", "127.0.0.0/8")
+        where = ("--output", str(out), "--allow-network", "127.0.0.0/8", "--render", self._render)
         return start(
             "run", self._url, *flags, *shared, *where, folder=out, environment={"FARM_SINK": self._store}
         )
@@ -152,12 +155,13 @@ def _is(process: psutil.Process, signature: tuple[str, ...]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_storm_over_three_nodes_loses_nothing(redis: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("render", ["browser", "auto"])
+def test_a_storm_over_three_nodes_loses_nothing(redis: RedisServer, tmp_path: Path, render: str) -> None:
     """Supervisors, processes, drivers, browsers and Redis die, others sleep past their leases: every page once."""
     postgres = PostgresServer()
     try:
         store = postgres.database("storm")
-        with _site(PAGES) as url, psycopg.connect(store, autocommit=True) as connection:
+        with _site(PAGES, render) as url, psycopg.connect(store, autocommit=True) as connection:
 
             def stored() -> int:
                 table = connection.execute("SELECT to_regclass('pages')").fetchone()
@@ -166,7 +170,7 @@ def test_a_storm_over_three_nodes_loses_nothing(redis: RedisServer, tmp_path: Pa
                 row = connection.execute("SELECT count(*) FROM pages").fetchone()
                 return int(row[0]) if row else 0
 
-            storm, due = Storm(url, redis, store, tmp_path), time.monotonic() + EVERY_S
+            storm, due = Storm(url, redis, store, tmp_path, render), time.monotonic() + EVERY_S
 
             def over() -> bool:
                 nonlocal due
@@ -180,8 +184,12 @@ def test_a_storm_over_three_nodes_loses_nothing(redis: RedisServer, tmp_path: Pa
                 return storm.tend()
 
             until(over, "the end of the crawl", 1500)
-            rows = Counter(row[0] for row in connection.execute("SELECT url FROM pages").fetchall())
-        print(f"{PAGES} pages; {dict(storm.told)}")  # noqa: T201
+            found = connection.execute("SELECT url, rendered_by, text FROM pages").fetchall()
+        rows, by = Counter(row[0] for row in found), Counter(row[1] for row in found)
+        print(f"{PAGES} pages by {dict(by)}; {dict(storm.told)}")  # noqa: T201
+        assert (by["browser"] == PAGES) == (render == "browser"), by
+        empty = [row[0] for row in found if "Page" not in row[2]]
+        assert empty == []
         assert rows == dict.fromkeys(_urls(url, PAGES), 1)
         outputs = [node.finish().output for node in storm.nodes.values()]
         assert all("Traceback" not in output for output in outputs), outputs
