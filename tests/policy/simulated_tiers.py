@@ -17,6 +17,8 @@ from farm.policy.tiers import BY_BROWSER, RenderPlan, TierParams, plan_visit
 from tests.policy.tier_model import TierModel
 
 AT_ONCE = 12
+BOUND_EVERY = 100
+"""After so many visits the bound is held against the truth."""
 Shown = tuple[str, ...] | None
 Show = Callable[[Renderer, int, int, Random], Shown]
 """Returns what is shown of a page at a moment (a count of visits): lines; None if the renderer is unfit."""
@@ -29,6 +31,8 @@ class Result:
     wrong: int = 0
     """Records that are not what the browser would have brought."""
     bound: int = 0
+    is_exceeded: bool = False
+    """Whether there were more wrong records than the bound said, at the end or at any look before it."""
     kept: Counter[Renderer] = field(default_factory=Counter)
     """Records by renderer."""
     browser_visits: int = 0
@@ -72,11 +76,18 @@ class Simulation:
             while self._queue and len(under_way) < AT_ONCE:
                 under_way.append(self._begin(*self._queue.popleft()))
             self._end(under_way.pop(self._random.randrange(len(under_way))))
+            if self._now % BOUND_EVERY == 0:
+                self._look()
+        self._look()
+        self.result.kept = Counter(renderer for renderer, _ in self._record.values())
+        return self.result
+
+    def _look(self) -> None:
+        """Hold the bound against the truth of this moment."""
         result, model = self.result, self.result.model
         result.wrong = sum(is_wrong for _, is_wrong in self._record.values())
-        result.kept = Counter(renderer for renderer, _ in self._record.values())
         result.bound = most_wrong(model.pages_by_share, model.sums["differed"])
-        return result
+        result.is_exceeded = result.is_exceeded or result.wrong > result.bound
 
     def _begin(self, page: int, is_again: bool) -> _Visit:
         template, draw = self._template_of(page), self._random.random
@@ -99,6 +110,8 @@ class Simulation:
         self._record[visit.page] = renderer, is_wrong
         for page in result.model.note(TierNotes(visit.template, tuple(notes)), visit.page):
             self._queue.append((page, True))
+            # It is known to be uncertain until it is visited again.
+            self._record.pop(page, None)
         if result.model.sums["differed"] and not result.first_difference:
             result.first_difference = self._now
 
