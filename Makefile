@@ -6,7 +6,7 @@ PARALLEL = -n 3 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-detect bench-frontier bench-processes bench-readme bench-recall bench-scrape bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
+.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-agreement bench-density bench-detect bench-frontier bench-processes bench-readme bench-recall bench-scrape bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ bench-scrape: setup  ## what a scrape of the metrics costs at a million queued U
 
 bench-sinks: test-servers  ## what each sink costs beside pages.jsonl, in rounds (ARGS="--rounds 4"; ARGS=--commits: the time of commits)
 	@.venv/bin/python -m bench.sinks $(ARGS)
+
+bench-agreement: setup  ## every page that `--render auto` records otherwise than the browser (ARGS="--sites server")
+	@.venv/bin/python -m bench.agreement $(ARGS)
+
+bench-density: setup  ## how many contexts a gibibyte holds, by renderer (ARGS="--contexts light=200")
+	@.venv/bin/python -m bench.density $(ARGS)
 
 bench-recall: setup  ## what is found of late content and of real applications, against a reference that waits 10 s
 	@.venv/bin/python -m bench.recall $(ARGS)
