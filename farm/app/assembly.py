@@ -13,7 +13,7 @@ from pathlib import Path
 from farm.app.limits import crawl_limits
 from farm.app.preflight import RunPlan
 from farm.app.records import PageParsers, page_parsers, recorder
-from farm.app.rendering import secret_texts
+from farm.app.rendering import masking
 from farm.app.session import CrawlSession
 from farm.app.slots import NodeSlots, hash_routes, node_slots, site_login
 from farm.app.traffic import (
@@ -32,7 +32,6 @@ from farm.egress import Gateway, GatewayParams
 from farm.frontier.lease_renewer import RedisLeaseRenewer
 from farm.model.clock import Clock
 from farm.model.event import Emit, Event
-from farm.model.secret import without_secrets
 from farm.model.url import HashRoutes
 from farm.monitor.outcomes import RunTotals
 from farm.policy.admission import CpuParams
@@ -49,7 +48,7 @@ from farm.runtime.node import Companion, Node, NodeParams, NodeSink
 from farm.runtime.process_link import Glance
 from farm.runtime.reaper import Reaper
 from farm.runtime.robots import VisitPermission
-from farm.runtime.site_login import LOGIN_S, WAIT_S
+from farm.runtime.site_login import LOGIN_S, WAIT_S, SiteLogin
 from farm.runtime.user_code import CANCEL_S, UserCode
 from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
@@ -174,7 +173,13 @@ async def assemble_node(
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
         workers = await _workers(
-            plan, slots, gateway, proxies, deps, control, _worker_params(session, slots, retry, parsers)
+            plan,
+            slots,
+            gateway,
+            proxies,
+            deps,
+            control,
+            _worker_params(session, slots, retry, parsers, login),
         )
         sampler = _memory_sampler(slots, session, cap_bytes, folder)
         stack.callback(sampler.close)
@@ -214,7 +219,11 @@ async def assemble_node(
 
 
 def _worker_params(
-    session: CrawlSession, slots: NodeSlots, retry: RetryParams, parsers: PageParsers | None
+    session: CrawlSession,
+    slots: NodeSlots,
+    retry: RetryParams,
+    parsers: PageParsers | None,
+    login: SiteLogin | None,
 ) -> WorkerParams:
     plan, settings = session.plan, session.plan.settings
     return WorkerParams(
@@ -228,7 +237,7 @@ def _worker_params(
         retry=retry,
         handler_s=HANDLER_CALLS * (plan.user_code_s + CANCEL_S) if plan.handling else 0.0,
         snapshot_s=SNAPSHOT_S if settings.snapshots else 0.0,
-        masked=partial(without_secrets, secrets=secret_texts(plan.secrets)),
+        masked=masking(plan.secrets, login.state_for if login is not None else None),
         login_s=LOGIN_S + WAIT_S if plan.secrets.login is not None else 0.0,
         spread_s=min(SPREAD_S, settings.ramp_up),
     )

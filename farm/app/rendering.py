@@ -1,6 +1,6 @@
 """The parameters of rendering, from the settings: errors are found before anything is started."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from farm.browser.site_params import (
     State,
     header_params,
     loads_images,
+    longest_first,
     own_params,
     read_headers,
     read_state,
     renders,
+    secret_values,
     site_header_params,
     state_of_site,
     waiting,
@@ -32,6 +34,7 @@ from farm.detect.page_features import MARKUP_CHARS, TEXT_CHARS
 from farm.extract.declaration import Declaration
 from farm.model.errors import BrowserUnavailable, UsageError
 from farm.model.page import CaptureRule, Renderer
+from farm.model.secret import without_secrets
 from farm.model.url import HashRoutes
 from farm.policy.recycle import RecycleParams
 from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
@@ -44,11 +47,6 @@ CHEAP = (Renderer.FETCH, Renderer.LIGHT)
 BY_BROWSER_ALONE = ("screenshot", "pdf", "click", "scroll", "har", "capture", "download", "warc_all")
 WARC_BODY_BYTES = 32 * 2**20
 """Bytes of a visit's documents that are kept for a WARC file."""
-
-
-SECRET_CHARS = 6
-MOST_SECRETS = 1_000
-"""How many values of a storage state are masked in snapshots, the longest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +247,17 @@ def _state_for(state: State | None, login_state: StateFor | None) -> StateFor | 
     return lambda url: login_state(url) or given(url)
 
 
+def masking(secrets: Credentials, login_state: StateFor | None) -> Callable[[str], str]:
+    """Return the function that masks the secrets in HTML, with those that a login has brought until then."""
+    given, login = secret_texts(secrets), secrets.login
+
+    def masked(html: str) -> str:
+        state = login_state(login.url) if login_state is not None and login is not None else None
+        return without_secrets(html, longest_first({*given, *secret_values(state or {})}))
+
+    return masked
+
+
 def secret_texts(secrets: Credentials) -> tuple[str, ...]:
     """Return the texts to mask in snapshots, the longest first: values of headers, cookies and local storage.
 
@@ -263,10 +272,5 @@ def secret_texts(secrets: Credentials) -> tuple[str, ...]:
     if secrets.login is not None:
         found |= {secrets.login.secret.reveal(), *(step.value.reveal() for step in secrets.login.steps)}
     if secrets.state is not None:
-        found |= {one["value"] for one in secrets.state["cookies"]}
-        found |= {
-            one["value"] for origin in secrets.state["origins"] for one in origin.get("localStorage", [])
-        }
-    return tuple(
-        sorted((one for one in found if len(one) >= SECRET_CHARS), key=len, reverse=True)[:MOST_SECRETS]
-    )
+        found |= secret_values(secrets.state)
+    return longest_first(found)

@@ -7,9 +7,8 @@ banner was answered, at most `LOOKS` of them. Only the loss of its tab fails a v
 
 import asyncio
 import re
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -18,7 +17,7 @@ import orjson
 from playwright.async_api import Error, Frame
 
 from farm.browser.driver import decoded, script
-from farm.browser.engine import CLOSE_S
+from farm.browser.page_frames import CALL_S, Send, below, own_session
 from farm.browser.reading import Reading
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost, UsageError
@@ -32,7 +31,6 @@ CONSENT_S = 10.0
 POPUP_S = 2.0
 """How long a banner may take to show where its script is on the page."""
 NEWS_S = 0.5
-CALL_S = 3.0
 MAIN_WORLD_MS = 500
 MOST_FRAMES = 10
 MOST_EVALS = 200
@@ -42,7 +40,6 @@ ROUNDS = 2
 """A banner may open a frame with the choices."""
 _URL_CHARS = 500
 _WORLD = "consent"
-Send = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +255,7 @@ async def _frames(tab: Tab, url: str, opened: AsyncExitStack) -> list[_Frame]:
     except Error:
         return []
     own = [_Frame(tab, tab.frame_id, url, tab.send, main=True)]
-    local = [one for one in _below(tree) if one["url"].startswith("http")]
+    local = [one for one in below(tree) if one["url"].startswith("http")]
     own += [_Frame(tab, str(one["id"]), str(one["url"]), tab.send, main=False) for one in local]
     known = {one["url"] for one in local}
     others = [one for one in tab.page.frames[1:] if one.url.startswith("http") and one.url not in known]
@@ -269,31 +266,5 @@ async def _frames(tab: Tab, url: str, opened: AsyncExitStack) -> list[_Frame]:
 
 async def _frame_of_its_own(tab: Tab, frame: Frame, opened: AsyncExitStack) -> list[_Frame]:
     """Return a frame that has a process, and so a session, of its own; empty if it has none."""
-    try:
-        session = await tab.guard(tab.page.context.new_cdp_session(frame), CALL_S, "a frame")
-    except Error:
-        return []
-
-    async def send(method: str, deadline_s: float, **params: Any) -> dict[str, Any]:
-        result: dict[str, Any] = await tab.guard(session.send(method, params), deadline_s, method)
-        return result
-
-    async def detach() -> None:
-        with suppress(Error, SlotLost):
-            await tab.guard(session.detach(), CLOSE_S, "a frame")
-
-    opened.push_async_callback(detach)
-    try:
-        tree = (await send("Page.getFrameTree", CALL_S))["frameTree"]
-    except Error:
-        return []
-    return [_Frame(tab, str(tree["frame"]["id"]), frame.url, send, main=True)]
-
-
-def _below(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the frames below one, the outer ones first; a page may nest hundreds."""
-    waiting = deque(tree.get("childFrames", ()))
-    while waiting:
-        child = waiting.popleft()
-        yield child["frame"]
-        waiting.extend(child.get("childFrames", ()))
+    own = await own_session(tab, frame, opened)
+    return [] if own is None else [_Frame(tab, str(own[1]["frame"]["id"]), frame.url, own[0], main=True)]

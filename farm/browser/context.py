@@ -232,7 +232,9 @@ class ContextSlot:
         if self.state is not SlotState.READY or tab is None or tab.lost:
             return None
         try:
-            return await snapshot(tab, self._params.secrets)
+            state_for = self._params.tab.state_for
+            session = state_for(f"https://{tab.site}/") if state_for is not None else None
+            return await snapshot(tab, self._params.secrets, session)
         except (SlotLost, TimeoutError):
             # The late answer would come during the next visit.
             if self.tab is tab:

@@ -43,6 +43,22 @@ LATEST = 253_402_300_800
 """The year 10,000, in seconds."""
 State = Mapping[str, Any]
 """A storage state in Playwright's format: `cookies` and `origins`."""
+SECRET_CHARS = 6
+"""Shorter values are not masked: they occur in any page."""
+MOST_SECRETS = 1_000
+"""How many secrets are masked in a snapshot, the longest first."""
+
+
+def secret_values(state: State) -> set[str]:
+    """Return the values of a state's cookies and of its local storage."""
+    stored = (one["value"] for origin in state.get("origins", ()) for one in origin.get("localStorage", ()))
+    return {*(one["value"] for one in state.get("cookies", ())), *stored}
+
+
+def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return those secrets that are masked, in the order in which they are: one may be a part of another."""
+    long = (one for one in secrets if len(one) >= SECRET_CHARS)
+    return tuple(sorted(long, key=len, reverse=True)[:MOST_SECRETS])
 
 
 @dataclass(frozen=True, slots=True)

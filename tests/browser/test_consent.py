@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from farm.browser.consent import _below
+from farm.browser.page_frames import below
 from farm.browser.render import RenderParams
 from farm.model.page import RenderedPage
 from fixtures.pages import served_by
@@ -232,6 +232,6 @@ async def test_frames_in_frames_are_found_however_deep_they_are() -> None:
     for number in range(5_000):
         at["childFrames"] = [{"frame": {"id": number}}, {"frame": {"id": -number}}]
         at = at["childFrames"][0]
-    found = [one["id"] for one in _below(tree)]
+    found = [one["id"] for one in below(tree)]
     assert len(found) == 10_000
     assert found[:4] == [0, 0, 1, -1]

@@ -13,6 +13,7 @@ from farm.browser import snapshots
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.errors import RenderError
+from farm.model.url import site_of
 from fixtures.pages import served_by
 from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
@@ -43,8 +44,17 @@ NAMED = """<!doctype html><link rel="icon" href="data:,"><h1>Named</h1>
   };
 </script>"""
 """Its own names stand in the place of what masking calls, and a frame of its own repeats the secret."""
+SHOWN = "<p></p><script>document.querySelector('p').textContent = 'you sent s3cret' + '<value>'</script>"
+SANDBOXED = f'<iframe sandbox=allow-scripts srcdoc="{SHOWN.replace("<value>", "&lt;value&gt;")}"></iframe>'
+SESSION = """<!doctype html><link rel="icon" href="data:,"><h1>Session</h1><script>
+  document.body.append(...document.cookie.split('; ').map((one) => one.split('=')[1] + ' '));
+</script>"""
 PAGES = {
     "/broken": BROKEN,
+    "/shown": SHOWN,
+    "/outer": f"{SHOWN}{SANDBOXED}<iframe src=HERE/shown></iframe>",
+    "/frames": f"<link rel='icon' href='data:,'>{SHOWN}<iframe src=THERE/outer></iframe>{SANDBOXED}",
+    "/session": SESSION,
     "/named": NAMED,
     "/fine": "<!doctype html><link rel='icon' href='data:,'><h1>Fine</h1>",
 }
@@ -57,7 +67,10 @@ async def site() -> AsyncIterator[str]:
     async def answer(request: web.Request) -> web.Response:
         if request.path == "/reset" and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=500, text=PAGES.get(request.path, ""), content_type="text/html")
+        page = PAGES.get(request.path, "")
+        page = page.replace("THERE", origin.replace("127.0.0.1", "localhost")).replace("HERE", origin)
+        headers = {"Set-Cookie": "token=rotated-by-now; Path=/"} if request.path == "/session" else {}
+        return web.Response(status=500, text=page, content_type="text/html", headers=headers)
 
     async with served_by(answer) as origin:
         yield origin
@@ -105,6 +118,50 @@ async def test_what_a_page_calls_its_parts_keeps_no_secret_unmasked(pool: Browsi
     assert slot.tab is not None
     there = "[told.textContent, frames[0].document.body.textContent].join()"
     assert await slot.tab.page.evaluate(there) == "you sent ***,you sent ***"
+    slot.retire()
+
+
+async def test_frames_of_every_origin_show_no_secret(
+    pool: Browsing, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of another site, those in them, and sandboxed ones; of more there is no picture."""
+    slot = await pool.slot("frames")
+    slot._params = replace(slot._params, secrets=(SECRET,))
+    await visit(slot, f"{site}/frames")
+    assert slot.tab is not None
+    frames = slot.tab.page.frames
+    assert len(frames) == 5
+    assert [await one.evaluate("document.body.innerText.trim()") for one in frames] == [
+        f"you sent {SECRET}"
+    ] * 5
+    shown = await slot.snapshot()
+    assert shown is not None
+    assert shown.screenshot is not None
+    assert [await one.evaluate("document.body.innerText.trim()") for one in frames] == ["you sent ***"] * 5
+    monkeypatch.setattr(snapshots, "MOST_FRAMES", 3)
+    shown = await slot.snapshot()
+    assert shown is not None
+    assert (shown.screenshot, "you sent ***" in (shown.html or "")) == (None, True)
+    slot.retire()
+
+
+async def test_the_session_of_a_login_is_masked_as_it_is_by_now(pool: Browsing, site: str) -> None:
+    """What the login has left, and what the site has made of its cookies since; not those of another site."""
+    state = {
+        "cookies": [{"name": "first", "value": "left-by-login", "domain": "127.0.0.1", "path": "/"}],
+        "origins": [{"origin": site, "localStorage": [{"name": "key", "value": "stored-by-login"}]}],
+    }
+    slot = await pool.slot("session")
+    for own in (site, "http://elsewhere.example"):
+        of_site = lambda url, own=own: state if site_of(url) == site_of(own) else None  # noqa: E731
+        slot._params = replace(slot._params, tab=replace(slot._params.tab, state_for=of_site))
+        await visit(slot, f"{site}/session")
+        await visit(slot, f"{site}/session")
+        shown = await slot.snapshot()
+        assert shown is not None
+        assert "<h1>Session</h1>" in (shown.html or "")
+        assert ("rotated-by-now" in (shown.html or "")) is (own != site)
+        assert "left-by-login" not in (shown.html or "")
     slot.retire()
 
 
