@@ -16,10 +16,10 @@ from itertools import chain, groupby, islice
 
 from farm.frontier import keys
 from farm.frontier.audit_sums import AuditSums, shown
+from farm.frontier.external_sort import ExternalSort
 from farm.frontier.faults import crawl_deleted, unreadable
 from farm.frontier.outbox import lost_links
 from farm.frontier.shards import BANDS, Shards, decode_counters
-from farm.frontier.sorted_lines import SortedLines
 
 BUDGET = 500
 """How much one call examines: some milliseconds of the server's time, on a machine that is busy up to fifty."""
@@ -69,8 +69,8 @@ class _Auditor:
         self._shards = shards
         self._shard = shard
         self._most = most
-        self._names = files.enter_context(SortedLines())
-        self._sums = AuditSums(files.enter_context(SortedLines()), files.enter_context(SortedLines()))
+        self._names = files.enter_context(ExternalSort())
+        self._sums = AuditSums(files.enter_context(ExternalSort()), files.enter_context(ExternalSort()))
         self._told: dict[str, None] = {}
         self.stood_still = True
 

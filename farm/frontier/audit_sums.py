@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
+from farm.frontier.external_sort import ExternalSort
 from farm.frontier.shards import BANDS
-from farm.frontier.sorted_lines import SortedLines
 
 AT_ONCE = 50_000
 """How many ids are compared in one call of a thread."""
@@ -20,7 +20,7 @@ _GIVEN_ONCE = (b"q:", b"taken:")
 class AuditSums:
     """The sums over the slices of one shard, and their comparison with the crawl's counters."""
 
-    def __init__(self, ids: SortedLines, letters: SortedLines) -> None:
+    def __init__(self, ids: ExternalSort, letters: ExternalSort) -> None:
         self.lists: set[str] = set()
         """The keys that list dead letters."""
         self._ids = ids

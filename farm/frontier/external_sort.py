@@ -17,7 +17,7 @@ RUN_LINES = 100_000
 MOST_RUNS = 32
 
 
-class SortedLines:
+class ExternalSort:
     """Lines of bytes that are added in any order and read in theirs; none may contain a line break.
 
     A context manager: leaving it deletes the files. Adding and reading raise OutputUnwritable if a temporary file
