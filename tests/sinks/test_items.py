@@ -1,9 +1,14 @@
 """Items beside their pages: in lines, in tables, each page's as a whole."""
 
+import asyncio
 import csv
+import gzip
+import io
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +89,54 @@ async def test_a_page_without_items_makes_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "items.jsonl").exists()
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         rows(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.jsonl.gz", "pages.csv"])
+async def test_a_full_disk_has_whole_pages_with_their_items(
+    small_disk: Path, tmp_path: Path, name: str
+) -> None:
+    """What was confirmed is there; once there is room, the next run completes it, and nothing stands twice."""
+    kind = "csv" if name.endswith("csv") else "jsonl"
+    sinks = [parse_sink(f"{kind}:{small_disk / name}")]
+    pages = [
+        page(number, {"n": number}, {"n": -number}, html=os.urandom(25_000).hex()) for number in range(40)
+    ]
+    confirmed = []
+    sink = await RecordSink.open(tmp_path, sinks)
+
+    async def fill() -> None:
+        for one in pages:
+            await sink.commit(Batch([one]))
+            confirmed.append(one.id)
+
+    with pytest.raises(
+        OutputUnwritable, match=r"cannot be written \(No space left on device\); free some space"
+    ):
+        await fill()
+    await sink.close()
+    assert 3 < len(confirmed) < len(pages)
+    with_items = {one["_page_id"] for one in stored_rows(small_disk / items_path(Path(name)))}
+    assert [one["id"] for one in stored_rows(small_disk / name)] == confirmed
+    assert with_items >= {*confirmed}
+    await asyncio.to_thread(
+        subprocess.run, ["mount", "-o", "remount,size=16m", str(small_disk)], check=True, timeout=30
+    )
+    sink = await RecordSink.open(tmp_path, sinks)
+    for one in pages:
+        await sink.commit(Batch([one]))
+    await sink.close()
+    assert [one["id"] for one in stored_rows(small_disk / name)] == [one.id for one in pages]
+    found = [one["_id"] for one in stored_rows(small_disk / items_path(Path(name)))]
+    assert sorted(found) == sorted(f"{one.id}-{number}" for one in pages for number in (1, 2))
+
+
+def stored_rows(path: Path) -> list[dict[str, Any]]:
+    """Return what is in a file of lines or rows, packed or not; it fails where a part of one is."""
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    if ".csv" in path.name:
+        return [*csv.DictReader(io.StringIO(text))]
+    return [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
