@@ -6,7 +6,7 @@ PARALLEL = -n 3 --dist loadfile
 CODE = farm fixtures tests scripts docker bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-agreement bench-density bench-detect bench-frontier bench-processes bench-readme bench-recall bench-scrape bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
+.PHONY: help setup run screens test test-all test-servers check bench bench-against bench-agreement bench-density bench-detect bench-frontier bench-migration bench-processes bench-readme bench-recall bench-scrape bench-sinks bench-throttle bench-egress bench-extraction mutate sim soak profile lock prove clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-egress: setup  ## throughput of the gateway, and the cost of a page throug
 
 bench-extraction: setup  ## the cost of reading pages, also on the event loop (ARGS="loop"; ARGS="cost --only fields")
 	@.venv/bin/python -m bench.extraction $(ARGS)
+
+bench-migration: setup  ## run the programs of docs/migration.md on the demo shop, whole and killed (ARGS="farm crawlee")
+	@.venv/bin/python -m bench.migration $(ARGS)
 
 bench-processes: setup  ## the farm's own CPU a page with 1, 2 and 4 processes at equal contexts (ARGS="--rounds 4")
 	@.venv/bin/python -m bench.processes $(ARGS)

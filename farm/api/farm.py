@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal, Unpack, cast
 
 from farm.api.following import RunFollower, run_to_end
-from farm.api.handlers import D, E, F, Handlers, L
+from farm.api.handlers import NO_PATTERN, D, E, F, Handlers, L
 from farm.api.loading import load_attribute
 from farm.api.options import Options
 from farm.api.records import PageRecord, visited_of
@@ -26,7 +26,7 @@ from farm.settings.commands import RunSettings
 from farm.settings.load import load_keywords
 from farm.sinks.summary import Summary
 
-Seeds = str | Iterable[str | Mapping[str, Any]]
+Seeds = str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]]
 """The seeds: a URL, or several; each may also be an object of a seeds file, `{"url": ..., "meta": {...}}`."""
 STREAM_MOST = 16
 """How many records may wait to be read; no page is started meanwhile."""
@@ -60,6 +60,9 @@ class Farm:
         `pattern` is a glob on the path of the URL, `*` for any text, or a compiled expression that is searched in
         the URL; `label` is the label of followed links. If several patterns match, the first declared one applies.
         """
+        if callable(pattern):
+            # Without parentheses nothing would be declared.
+            raise UsageError(NO_PATTERN)
 
         def declare(function: F) -> F:
             self.handlers.add(function, pattern, label)
@@ -203,7 +206,7 @@ class Farm:
                     "processes out."
                 )
             settings = settings.model_copy(update={"processes": 1})
-        given = [seeds] if isinstance(seeds, str) else seeds
+        given = [seeds] if isinstance(seeds, str | Mapping) else seeds
         plan = preflight(settings, given, handling, self.handlers.login)
         return replace(plan, stream=stream)
 

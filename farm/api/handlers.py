@@ -3,7 +3,7 @@
 import fnmatch
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ F = TypeVar("F", bound=PageFunction)
 D = TypeVar("D", bound=DeadFunction)
 E = TypeVar("E", bound=EndFunction)
 L = TypeVar("L", bound=LoginFunction)
+NO_PATTERN = '@farm.page takes a pattern or a label; write @farm.page("/product/*").'
 _REFUSED = 400
 
 
@@ -101,7 +102,7 @@ class Handlers:
         """Declare a function for pages. Raises UsageError for an invalid pattern or label."""
         _check(function)
         if (pattern is None) == (label is None):
-            raise UsageError('@farm.page takes a pattern or a label; write @farm.page("/product/*").')
+            raise UsageError(NO_PATTERN)
         if label is not None:
             if not label or len(label) > MAX_LABEL or label in self._labelled:
                 raise UsageError(
@@ -194,10 +195,18 @@ class Handlers:
             self._default,
         )
 
-    async def _called(self, functions: list[PageFunction], page: Page) -> PageHandled:
+    async def _called(
+        self, functions: Sequence[Callable[[Page], Awaitable[object]]], page: Page
+    ) -> PageHandled:
         try:
             for function in functions:
-                await function(page)
+                returned = await function(page)
+                if returned is not None and not isinstance(returned, int):
+                    # A number is what `page.follow` returns. Anything else would be lost without a word.
+                    kind = type(returned).__name__
+                    raise TypeError(
+                        f"a handler returned a value of the type {kind}; give it to page.emit(...)"
+                    )
         except PageVerdict:
             pass
         return page.handled()
@@ -213,6 +222,11 @@ def handlers_of(app: str) -> Handlers:
 
 
 def _check(function: Callable[..., Awaitable[None]]) -> None:
+    name = getattr(function, "__name__", str(function))
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise UsageError(
+            f"{name} yields, which a handler does not; keep an item by page.emit(...), follow a link by "
+            "page.follow(...)."
+        )
     if not inspect.iscoroutinefunction(function):
-        name = getattr(function, "__name__", str(function))
         raise UsageError(f"{name} is not a coroutine function; write `async def {name}`.")

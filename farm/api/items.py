@@ -9,6 +9,7 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel
 
+from farm.api.selection import Selected
 from farm.sinks.record import json_line
 
 MOST_ITEMS = 10_000
@@ -16,6 +17,7 @@ MOST_BYTES = 20_000_000
 """Bytes of the items of a page, as JSON."""
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _NAME_BYTES = 63
+_INSTEAD = ", of which .text or .attr(name) can be kept"
 
 
 class Emitted:
@@ -75,7 +77,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return dict(cast("Mapping[str, Any]", value))
-    raise TypeError(f"it has a value of the type {type(value).__name__}")
+    kind = type(value).__name__
+    raise TypeError(f"it has a value of the type {kind}{_INSTEAD if isinstance(value, Selected) else ''}")
 
 
 def _unfolded(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """`Page`: the page that a handler gets, and the handler's results."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import ada_url
@@ -146,7 +146,7 @@ class Page:
 
     def follow(
         self,
-        target: str | Link | Selected,
+        target: str | Link | Selected | Sequence[str | Link | Selected],
         label: str | None = None,
         priority: int = 0,
         meta: Mapping[str, Any] | None = None,
@@ -154,10 +154,11 @@ class Page:
     ) -> int:
         """Follow a link, regardless of the scope, and return how many; each URL is visited once in a crawl.
 
-        `target` is a URL, a link or element of the page, or a CSS selector, of which all that it matches is
-        followed. A text is a URL where it begins with `http:`, `https:`, `/`, `./`, `../` or `?`. `label` names
-        the handler, and `meta` goes along to it. `priority` is from -5 to 4: a higher one is visited first.
-        `render` says by what the pages are brought, as the option does; by the browser where the run has not that.
+        `target` is a URL, a link or element of the page, a CSS selector, of which all that it matches is followed,
+        or a list of these. A text is a URL where it begins with `http:`, `https:`, `/`, `./`, `../` or `?`.
+        `label` names the handler, and `meta` goes along to it. `priority` is from -5 to 4: a higher one is visited
+        first. `render` says by what the pages are brought, as the option does; by the browser where the run has
+        not that.
         Raises ValueError for a label without a handler, or for what is too much for a page.
         """
         if label is not None and label not in self._labels:
@@ -202,14 +203,25 @@ class Page:
             self._document = Document(self._page.html)
         return self._document
 
-    def _targets(self, target: str | Link | Selected) -> list[str]:
+    def _targets(self, target: str | Link | Selected | Sequence[str | Link | Selected]) -> list[str]:
         if isinstance(target, Link):
             return [target.url]
         if isinstance(target, str) and target.startswith(_ADDRESSES):
             return [self._absolute(target)]
-        nodes = self.css(target) if isinstance(target, str) else [target]
+        if isinstance(target, str):
+            nodes = self._matches(target)
+        elif isinstance(target, Selected):
+            nodes = [target]
+        else:
+            return [url for one in target for url in self._targets(one)]
         found = (one.address for one in nodes)
         return [self._absolute(address) for address in found if address is not None]
+
+    def _matches(self, selector: str) -> list[Selected]:
+        try:
+            return self.css(selector)
+        except ValueError as error:
+            raise ValueError(f"{error}; a URL begins with one of {' '.join(_ADDRESSES)}") from None
 
     def _absolute(self, address: str) -> str:
         if self._base is None:

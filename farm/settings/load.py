@@ -199,6 +199,8 @@ def _sentence(kind: type[CommandSettings], error: ValidationError) -> str:
         message = f"write a whole number{_bounds(field)}"
     elif first["type"].startswith("bool_"):
         message = "write true or false"
+    elif first["type"] == "path_type":
+        message = "write the path of a file"
     elif first["type"] == "tuple_type":
         message = 'write a list of texts, such as ["one", "two"]'
     flag = flag_of(name, field) if field is not None else name

@@ -1,7 +1,7 @@
 """What a handler's page selects, emits and follows, without a browser."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -124,6 +124,7 @@ def test_half_of_a_surrogate_pair_is_replaced_in_every_kind_of_item() -> None:
         ("text", None, "an item is a dict, a dataclass or a pydantic model, and not str"),
         (Item, None, "and not type"),
         ({"a": {1, 2}}, None, "cannot be written as JSON .it has a value of the type set"),
+        ({"a": page().css("h1")[0]}, None, "of the type Selected, of which .text or .attr"),
         ({1: "a"}, None, "cannot be written as JSON"),
         ({"_id": 1}, None, "'_id' is not a field name"),
         ({"x" * 64: 1}, None, "is not a field name"),
@@ -156,6 +157,7 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
     assert [following.follow(one) for one in ("./five", "/six", "?seven", "//eight.example/")] == [1, 1, 1, 1]
     assert following.follow(".nothing") == 0
     assert following.follow("/nine", render="browser") == 1
+    assert following.follow([*following.links, *following.css("img"), "./ten"]) == 3
     assert list(following.handled().links) == [
         FollowedLink("http://a.example/list/one", "product", 4, {"x": 1}),
         FollowedLink("http://a.example/two", "product", 4, {"x": 1}),
@@ -171,7 +173,14 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
             )
         ),
         FollowedLink("http://a.example/nine", render="browser"),
+        FollowedLink("http://b.example/"),
+        FollowedLink("http://a.example/list/three.png"),
+        FollowedLink("http://a.example/list/ten"),
     ]
+    with pytest.raises(
+        ValueError, match=r"`b\.example/x` is not a CSS selector, .* a URL begins with one of http://"
+    ):
+        following.follow("b.example/x")
     with pytest.raises(ValueError, match="render is one of auto, browser, light, fetch"):
         following.follow("/", render="chrome")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="from -5 to 4"):
@@ -245,6 +254,22 @@ async def test_the_handler_for_a_page(path: str, label: str | None, status: int,
     assert calls == [called] * bool(called)
 
 
+@pytest.mark.parametrize(("returned", "is_lost"), [(None, False), (3, False), ({"a": 1}, True), ([], True)])
+async def test_what_a_handler_returns_is_not_lost_without_a_word(returned: Any, *, is_lost: bool) -> None:
+    """Other crawlers keep it; the number of links that were followed is nothing to keep."""
+    handlers = Handlers(follows_scope=False)
+
+    async def function(page: Page) -> Any:
+        return returned
+
+    handlers.set_default(function)
+    if is_lost:
+        with pytest.raises(TypeError, match=r"give it to page\.emit"):
+            await handlers.handle(visited())
+    else:
+        assert (await handlers.handle(visited())).items == []
+
+
 async def test_a_page_in_place_of_which_a_block_is_shown_has_no_handler() -> None:
     """What is merely taken for a soft 404 has one: that is a guess."""
     handlers, calls = Handlers(follows_scope=False), []
@@ -275,6 +300,15 @@ def test_what_cannot_be_meant_is_refused_where_it_is_declared() -> None:
 
     with pytest.raises(UsageError, match="takes a pattern or a label"):
         farm.page()(function)
+    with pytest.raises(UsageError, match="takes a pattern or a label"):
+        farm.page(function)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"yielding yields, .* page\.emit"):
+
+        @farm.default  # type: ignore[type-var]
+        async def yielding(page: Page) -> AsyncIterator[dict[str, str]]:
+            """Be written for another crawler."""
+            yield {}
+
     with pytest.raises(UsageError, match="write the path of a URL"):
         farm.page("product/*")(function)
     farm.page(label="a")(function)

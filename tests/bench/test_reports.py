@@ -13,6 +13,7 @@ import pytest
 from bench import packages
 from bench.against import summary
 from bench.environments import NotInstallable
+from bench.migration import DOCUMENT, LIMIT, PROGRAMS, lines_of, source
 from bench.packages import Package, unpacked
 from bench.readme import BEGIN, END, NoResults, newest, shown
 from bench.recall import Case, Found, cases, compared, read, table, verdict
@@ -139,3 +140,14 @@ def test_pairs_are_summed_up_with_their_interval() -> None:
     said = summary([0.9, 1.0, 1.1])
     assert said == "now / before: median 1.000, mean 0.997, 95 % interval 0.777 to 1.279"
     assert summary([1.0]) == "now / before: median 1.000, mean 1.000"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_of_the_migration_page_is_found_with_its_lines(name: str) -> None:
+    """As the table beside it counts them; its limit of pages is lifted where it is run."""
+    text = source(name)
+    compile(text, name, "exec")
+    assert len(LIMIT.findall(text)) == 1
+    *_, table = DOCUMENT.read_text().partition("## Side by side")
+    rows = [line for line in table.splitlines() if PROGRAMS[name].heading.lower() in line.lower()]
+    assert f"| {lines_of(text)} |" in rows[-1]
