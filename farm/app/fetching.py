@@ -50,9 +50,9 @@ def fetch_renderer(
     trust = TlsTrust(plan.settings.ca_file, insecure=plan.settings.insecure)
 
     @cache
-    def tls() -> ssl.SSLContext:
+    def tls(http2: bool) -> ssl.SSLContext:
         # It reads the system's authorities: only where a page needs them.
-        return trust.context()
+        return trust.context(http2)
 
     def make(name: str, slot_proxy: SlotProxy) -> FetchRenderer:
         documents = DocumentClient(slot_proxy, tls)

@@ -1,23 +1,28 @@
 """Requests for documents without a browser, through a slot's own port of the gateway, like a browser's requests.
 
-So the pace of the site, the guard, the proxies, the count of bytes and the cap of a visit apply to them too.
+So the pace of the site, the guard, the proxies, the count of bytes and the cap of a visit apply to them too. Over
+TLS a site is spoken to by HTTP/2 if it chooses so, and by HTTP/1.1 if its HTTP/2 is not valid.
 Invariants: at most one connection is kept, for one scheme, host and port; at most the cap of an answer is held in
 memory, also of a compressed body; certificates are verified unless the user says otherwise.
 """
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import h11
 
 from farm.egress.authority import DETAIL_CHARS
 from farm.egress.content_coding import Undecodable, decoded_pieces
+from farm.egress.document_http1 import Http1Connection
+from farm.egress.document_http2 import PROTOCOL, Headers, Http2Connection, NotHttp2, RequestReset
 from farm.egress.gateway import SlotProxy
-from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
+from farm.egress.response import HEADERS
 from farm.model.egress import DocumentAnswer, flat_headers
 from farm.model.errors import RenderError, RendererUnfit, UsageError
 from farm.model.outcome import FailureKind
@@ -27,13 +32,20 @@ Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 WithoutBody = Callable[[int, Mapping[str, str]], bool]
 """Returns whether the body of an answer is of no use, by its status and headers."""
 _CHUNK = 64 * 1024
-_HEAD_BYTES = 256 * 1024
 _PORTS = {"http": 80, "https": 443}
 _NO_BODY = frozenset({204, 205, 304})
+_TRIES = 3
+"""A reused connection may have been closed meanwhile, and the new one may not be fit for HTTP/2."""
+_MOST_WITHOUT_HTTP2 = 100
+"""How many authorities are remembered as those whose HTTP/2 was not fit; the oldest is forgotten."""
 
 
-class _Stale(Exception):
-    """A reused connection had been closed meanwhile: no part of an answer arrived."""
+class _Again(Exception):
+    """No part of an answer arrived, and another connection may bring one; `failure` is how the request failed."""
+
+    def __init__(self, failure: RenderError | RendererUnfit) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +55,13 @@ class TlsTrust:
     ca_file: Path | None = None
     insecure: bool = False
 
-    def context(self) -> ssl.SSLContext:
-        """Return a context for all connections; raises UsageError if `ca_file` cannot be read."""
+    def context(self, http2: bool = True) -> ssl.SSLContext:
+        """Return a context for all connections, with `http2` for those that may choose HTTP/2.
+
+        Raises UsageError if `ca_file` cannot be read.
+        """
         context = ssl.create_default_context()
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols([PROTOCOL, "http/1.1"] if http2 else ["http/1.1"])
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -59,6 +74,28 @@ class TlsTrust:
         return context
 
 
+class _Wire(Protocol):
+    """A connection that carries one request after another, by a version of HTTP.
+
+    `own_headers` are what it adds to the headers of a request.
+    """
+
+    own_headers: Headers
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the last answer has ended and another request may follow."""
+        ...
+
+    async def head(self, host: bytes, path: bytes, headers: Headers) -> tuple[int, Headers]:
+        """Send a GET request; return the status and the headers of its answer."""
+        ...
+
+    async def piece(self) -> bytes:
+        """Return the next piece of the body, empty at its end."""
+        ...
+
+
 @dataclass(slots=True)
 class _Open:
     """A connection to one authority, and whether it has served a request."""
@@ -66,17 +103,21 @@ class _Open:
     key: tuple[str, str, int]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    http: h11.Connection
+    wire: _Wire
     is_used: bool = False
 
 
 class DocumentClient:
-    """Requests documents by one slot proxy. `tls` returns the context that all clients share."""
+    """Requests documents by one slot proxy.
 
-    def __init__(self, slot_proxy: SlotProxy, tls: Callable[[], ssl.SSLContext]) -> None:
+    `tls` returns the context that all clients share, for connections that may choose HTTP/2 or for the others.
+    """
+
+    def __init__(self, slot_proxy: SlotProxy, tls: Callable[[bool], ssl.SSLContext]) -> None:
         self._slot_proxy = slot_proxy
         self._tls = tls
         self._open: _Open | None = None
+        self._without_http2: dict[tuple[str, str, int], None] = {}
 
     async def get(
         self,
@@ -99,10 +140,13 @@ class DocumentClient:
             request = _Request(url, key, parts.netloc.rpartition("@")[2], path, headers)
         except (ValueError, KeyError) as error:
             raise RendererUnfit(FailureKind.NETWORK, f"{url} is not an address to request: {error}") from None
+        for _ in range(_TRIES - 1):
+            with suppress(_Again):
+                return await self._exchange(request, cap_bytes, heads, without_body)
         try:
             return await self._exchange(request, cap_bytes, heads, without_body)
-        except _Stale:
-            return await self._exchange(request, cap_bytes, heads, without_body)
+        except _Again as again:
+            raise again.failure from None
 
     async def _exchange(
         self, request: "_Request", cap_bytes: int, heads: Heads | None, without_body: WithoutBody | None
@@ -110,26 +154,39 @@ class DocumentClient:
         keeps = False
         try:
             connection = await self._connected(request)
-            answer = await _Exchange(connection, request, cap_bytes).run(heads, without_body)
-            keeps = connection.http.our_state is connection.http.their_state is h11.DONE
+            exchange = _Exchange(connection.wire, request, cap_bytes)
+            answer = await exchange.run(heads, without_body)
+            keeps = connection.wire.is_reusable
         except ssl.SSLError as error:
+            # One that speaks HTTP/2 alone may have failed for a moment.
+            self._without_http2.pop(request.key, None)
             raise RendererUnfit(FailureKind.TLS, error.reason or str(error)[:DETAIL_CHARS]) from None
         except ssl.CertificateError as error:
             raise RendererUnfit(FailureKind.TLS, str(error)[:DETAIL_CHARS]) from None
-        except (OSError, EOFError) as error:
-            if self._open is not None and self._open.is_used:
-                raise _Stale from None
+        except NotHttp2 as error:
+            self._avoid_http2(request.key)
+            raise _Again(RendererUnfit(FailureKind.NETWORK, str(error)[:DETAIL_CHARS])) from None
+        except (OSError, EOFError, RequestReset) as error:
             detail = str(error)[:DETAIL_CHARS] or type(error).__name__
-            raise RenderError(FailureKind.NETWORK, detail, request.url) from None
+            failure = RenderError(FailureKind.NETWORK, detail, request.url)
+            if self._open is not None and self._open.is_used and not isinstance(error, RequestReset):
+                raise _Again(failure) from None
+            self._without_http2.pop(request.key, None)
+            raise failure from None
         except (h11.RemoteProtocolError, h11.LocalProtocolError, UnicodeEncodeError, Undecodable) as error:
             raise RendererUnfit(FailureKind.NETWORK, str(error)[:DETAIL_CHARS]) from None
         finally:
             if not keeps:
                 self.close()
-        if keeps:
-            connection.http.start_next_cycle()
-            connection.is_used = True
+        if exchange.was_not_http2:
+            self._avoid_http2(request.key)
+        connection.is_used = True
         return answer
+
+    def _avoid_http2(self, key: tuple[str, str, int]) -> None:
+        self._without_http2[key] = None
+        if len(self._without_http2) > _MOST_WITHOUT_HTTP2:
+            del self._without_http2[next(iter(self._without_http2))]
 
     async def _connected(self, request: "_Request") -> _Open:
         kept = self._open
@@ -138,16 +195,19 @@ class DocumentClient:
         self.close()
         scheme, host, port = request.key
         reader, writer = await asyncio.open_connection("127.0.0.1", self._slot_proxy.port, limit=_CHUNK)
-        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES)
-        self._open = _Open(request.key, reader, writer, http)
+        # To the gateway a plain request is in absolute form.
+        http1 = Http1Connection(reader, writer, b"" if scheme == "https" else b"http://")
+        self._open = opened = _Open(request.key, reader, writer, http1)
         if scheme == "https":
             authority = f"{f'[{host}]' if ':' in host else host}:{port}"
             writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n", 1)[0]:
                 raise ConnectionError("the gateway made no tunnel")
-            await writer.start_tls(self._tls(), server_hostname=host)
-        return self._open
+            await writer.start_tls(self._tls(request.key not in self._without_http2), server_hostname=host)
+            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == PROTOCOL:
+                opened.wire = Http2Connection(reader, writer)
+        return opened
 
     def close(self) -> None:
         """Close the kept connection."""
@@ -164,97 +224,55 @@ class _Request:
     path: str
     headers: Sequence[tuple[str, str]]
 
-    @property
-    def head(self) -> h11.Request:
-        """The request in the gateway's form: plain HTTP in absolute form."""
-        target = self.path if self.key[0] == "https" else f"http://{self.host}{self.path}"
-        given = [("Host", self.host), ("Connection", "keep-alive"), *self.headers]
-        # A text that is not ASCII would be refused: cookies of sites have such letters.
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in given]
-        return h11.Request(method="GET", target=target, headers=headers)
-
 
 class _Exchange:
-    """One request and its answer on a connection."""
+    """One request and its answer on a connection.
 
-    def __init__(self, connection: _Open, request: _Request, cap_bytes: int) -> None:
-        self._connection = connection
+    `was_not_http2` says that the body broke off because it was not fit for HTTP/2.
+    """
+
+    def __init__(self, wire: _Wire, request: _Request, cap_bytes: int) -> None:
+        self.was_not_http2 = False
+        self._wire = wire
         self._request = request
         self._cap_bytes = cap_bytes
-        self._responses = ResponseReader(connection.http, _HEAD_BYTES)
         self._broke_off = ""
 
     async def run(self, heads: Heads | None, without_body: WithoutBody | None) -> DocumentAnswer:
-        opened, request = self._connection, self._request
-        head = request.head
-        opened.writer.write((opened.http.send(head) or b"") + (opened.http.send(h11.EndOfMessage()) or b""))
-        response = await self._head()
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
+        wire, request = self._wire, self._request
+        host, path = request.host.encode("ascii"), request.path.encode("ascii")
+        # A text that is not ASCII would be refused: cookies of sites have such letters.
+        given = [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers]
+        status, answered = await wire.head(host, path, given)
+        if len(answered) > HEADERS:
+            raise RendererUnfit(FailureKind.NETWORK, f"the answer has more than {HEADERS} headers")
+        headers = _as_text(answered)
         flat, body, is_cut = flat_headers(headers), b"", False
         if heads is not None:
-            await heads(response.status_code, flat)
+            await heads(status, flat)
         # Without its body the connection cannot serve another request, and is not kept.
-        if response.status_code not in _NO_BODY and not (
-            without_body is not None and without_body(response.status_code, flat)
-        ):
+        if status not in _NO_BODY and not (without_body is not None and without_body(status, flat)):
             body, is_cut = await self._body()
         coding = ", ".join(value for name, value in headers if name == "content-encoding")
         if coding and body:
             body, is_cut = await self._decoded(body, coding, is_cut=is_cut)
-        opened.http = self._responses.h
-        sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+        sent = _as_text((name.lower(), value) for name, value in [(b"Host", host), *wire.own_headers, *given])
         return DocumentAnswer(
-            request.url,
-            response.status_code,
-            tuple(headers),
-            body,
-            tuple(sent),
-            truncated=is_cut,
-            broke_off=self._broke_off,
+            request.url, status, headers, body, sent, truncated=is_cut, broke_off=self._broke_off
         )
-
-    async def _next(self) -> h11.Event:
-        responses = self._responses
-        while not isinstance(event := responses.read(), h11.Event):
-            if event is h11.PAUSED:
-                return h11.EndOfMessage()
-            data = await self._connection.reader.read(_CHUNK)
-            responses.receive(data)
-        if responses.should_yield():
-            await asyncio.sleep(0)
-        return event
-
-    async def _head(self) -> h11.Response:
-        for _ in range(INFORMATIONAL + 1):
-            try:
-                event = await self._next()
-            except h11.RemoteProtocolError:
-                if self._connection.reader.at_eof() and not self._responses.answered:
-                    raise ConnectionError("closed without an answer") from None
-                raise
-            if isinstance(event, h11.Response):
-                if len(event.headers) > HEADERS:
-                    raise RendererUnfit(FailureKind.NETWORK, f"the answer has more than {HEADERS} headers")
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise ConnectionError("closed without an answer")
-        raise RendererUnfit(FailureKind.NETWORK, f"more than {INFORMATIONAL} informational answers")
 
     async def _body(self) -> tuple[bytes, bool]:
         kept: list[bytes] = []
         size = 0
-        while True:
-            try:
-                event = await self._next()
-            except (h11.RemoteProtocolError, OSError) as error:
-                self._broke_off = str(error)[:DETAIL_CHARS] or "it broke off"
-                break
-            if not isinstance(event, h11.Data):
-                break
-            kept.append(bytes(event.data))
-            size += len(event.data)
-            if size > self._cap_bytes:
-                break
+        try:
+            while piece := await self._wire.piece():
+                kept.append(piece)
+                size += len(piece)
+                if size > self._cap_bytes:
+                    break
+        except (h11.RemoteProtocolError, NotHttp2, OSError, EOFError) as error:
+            self.was_not_http2 = isinstance(error, NotHttp2)
+            self._broke_off = str(error)[:DETAIL_CHARS] or "it broke off"
         body = b"".join(kept)
         return body[: self._cap_bytes], size > self._cap_bytes
 
@@ -274,3 +292,7 @@ class _Exchange:
                 raise
         whole = b"".join(kept)
         return whole[: self._cap_bytes], is_cut or size > self._cap_bytes
+
+
+def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)

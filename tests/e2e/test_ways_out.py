@@ -208,6 +208,19 @@ async def test_http_2_passes_the_gateway(out: Path, tmp_path: Path, scheme: str)
     assert [record["text"] for record in finished.records] == ["came by h2"]
 
 
+async def test_plain_http_speaks_http_2(out: Path, tmp_path: Path) -> None:
+    """Without a browser, to a site that speaks nothing else, through a proxy."""
+    tls, ca_file = trusted(tmp_path)
+    tls.set_alpn_protocols(["h2"])
+    async with listening(by_h2, tls=tls) as site, listening(http_proxy(Log())) as proxy:
+        lines, url = [f"http://127.0.0.1:{proxy.port}"], f"https://127.0.0.1:{site.port}/"
+        finished = await crawled(
+            out, lines, url, scope="page", ca_file=ca_file, robots="ignore", render="fetch"
+        )
+    assert finished.code == 0, finished.output
+    assert [(record["title"], record["rendered_by"]) for record in finished.records] == [("two", "fetch")]
+
+
 @pytest.mark.parametrize("scheme", ["", "http", "socks5"])
 async def test_a_websocket_over_tls_passes_the_gateway(out: Path, tmp_path: Path, scheme: str) -> None:
     """What the site said by it stands on the page."""

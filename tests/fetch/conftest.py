@@ -1,9 +1,13 @@
 """A renderer without a browser: a real gateway, a real server, and real parser processes."""
 
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from farm.browser.metadata import metadata_of
@@ -19,6 +23,7 @@ from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
 from farm.model.url import site_of
 from farm.scope.rules import registrable_domain
+from fixtures.authority import Authority
 
 REQUESTS = RequestParams(lambda: "Mozilla/5.0 (test)", registrable_domain)
 PARAMS = FetchRenderParams(REQUESTS, metadata_of, asdict(DocumentParams()), deadline_s=20.0)
@@ -51,6 +56,25 @@ class Fetching:
 Fetch = Callable[..., Awaitable[Fetching]]
 
 
+@dataclass(frozen=True)
+class Trusted:
+    """The sites' side of TLS, and the file with the authority that vouches for them."""
+
+    tls: ssl.SSLContext
+    ca_file: Path
+
+
+@pytest.fixture(scope="package")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trusted:
+    """Return the certificate of all sites that speak HTTP/2."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority, ca_file = Authority(), folder / "ca.pem"
+    ca_file.write_bytes(authority.pem)
+    tls = authority.issue().server_context(folder)
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    return Trusted(tls, ca_file)
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def parsers() -> AsyncIterator[ParserPool]:
     """Open a pool of one process."""
@@ -68,11 +92,11 @@ async def fetch(parsers: ParserPool) -> AsyncIterator[Fetch]:
 
     async def opened(trust: TlsTrust | None = None, **params: Any) -> Fetching:
         slot_proxy, events = await gateway.open("01"), list[Event]()
-        context = (trust or TlsTrust()).context()
+        tls = cache((trust or TlsTrust()).context)
         clock = SystemClock()
         requests = {name: params.pop(name) for name in OF_REQUESTS & params.keys()}
         renderer = FetchRenderer(
-            DocumentClient(slot_proxy, lambda: context),
+            DocumentClient(slot_proxy, tls),
             PageReader(parsers),
             replace(PARAMS, requests=replace(REQUESTS, **requests), **params),
             SlotPhases("01", events.append, clock),
