@@ -70,9 +70,10 @@ async def measured(ground: Ground, sizes: Sequence[int]) -> list[tuple[str, floa
             times[one.way, one.urls].append(await _lease_us(ground, one, round_))
     rows = rows_of(times)
     for one in crawls:
-        held_ms, took_s = await _audit(ground, one)
+        took_s, held_ms, longest_ms = await _audit(ground, one)
         rows.append((f"audit of {one.urls:,} URLs {one.way}, s", took_s, ""))
-        rows.append(("  a call holds Redis at most, ms", held_ms, f"<= {HELD_MS:g}"))
+        rows.append(("  a call holds Redis, median, ms", held_ms, ""))
+        rows.append(("  a call holds Redis at most, ms", longest_ms, f"<= {HELD_MS:g}"))
     return rows
 
 
@@ -122,17 +123,21 @@ async def _lease_us(ground: Ground, crawl: Sized, round_: int) -> tuple[float, f
     return float(served["p50"]), float(served["p99"])
 
 
-async def _audit(ground: Ground, crawl: Sized) -> tuple[float, float]:
-    """Return for how many ms a call of an audit held Redis at most, and how many seconds all of it took."""
+async def _audit(ground: Ground, crawl: Sized) -> tuple[float, float, float]:
+    """Return how many seconds an audit took, and for how many ms a call held Redis in the median and at most.
+
+    While others take its core, Redis counts the wait for it too.
+    """
+    await ground.client.command("CONFIG RESETSTAT")
     await ground.client.command("CONFIG SET", "latency-monitor-threshold", 1)
     await ground.client.command("LATENCY RESET")
     began = time.monotonic()
     examined = await crawl.frontier.examine()
     took_s = time.monotonic() - began
     latest = await ground.client.command("LATENCY LATEST")
+    served = (await ground.client.command("INFO", "latencystats"))["latency_percentiles_usec_fcall"]
     await ground.client.command("CONFIG SET", "latency-monitor-threshold", 0)
     if examined.violations or not examined.whole:
         raise RuntimeError(f"the audit of {crawl.urls} URLs: {examined}")
-    return max(
-        (float(longest) for event, _, _, longest in latest if event == b"command"), default=1.0
-    ), took_s
+    longest_ms = max((float(longest) for event, _, _, longest in latest if event == b"command"), default=1.0)
+    return took_s, float(served["p50"]) / 1000, longest_ms

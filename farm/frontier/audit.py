@@ -22,7 +22,7 @@ from farm.frontier.outbox import lost_links
 from farm.frontier.shards import BANDS, Shards, decode_counters
 
 BUDGET = 500
-"""How much one call examines: some milliseconds of the server's time, on a machine that is busy up to fifty."""
+"""How much one call examines: about a millisecond of the server's time."""
 PIECES = 100
 """How many pieces one call is offered."""
 MOST_LOOKED_AT = 1000
