@@ -131,6 +131,8 @@ async def test_the_flags_that_close_the_ways_around_the_gateway_are_in_force(tmp
     assert {"HttpsUpgrades", "RenderDocument"} <= set(features.partition("=")[2].split(","))
     assert any(part.startswith("--proxy-server=") for part in line)
     assert "--disable-popup-blocking" not in line
+    # Containers need no larger /dev/shm for it: docker/compose.yaml and docker/kubernetes have none.
+    assert "--disable-dev-shm-usage" in line
 
 
 async def test_a_browser_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:

@@ -141,10 +141,27 @@ def test_the_settings_are_the_farms(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = {one["mountPath"]: one["name"] for one in CONTAINER["volumeMounts"]}
     assert str(settings.seeds) == f"{CONTAINER['workingDir']}/seeds.txt"
     assert any(str(settings.output).startswith(f"{path}/") for path in mounts)
-    assert "/dev/shm" in mounts
+    # Chromium shares memory by files (tests/browser/test_engine.py).
+    assert "/dev/shm" not in mounts
     ports = {one["name"]: one["containerPort"] for one in CONTAINER["ports"]}
     assert ports["metrics"] == settings.metrics_port
     assert settings.metrics_host == "0.0.0.0"
+
+
+def test_the_image_is_one_of_a_registry_by_a_tag_of_its_own() -> None:
+    """The bare name would be looked for among the images of Docker Hub, and `latest` is another one each day."""
+    [image] = parts(BASE)["images"]
+    assert image["name"] == CONTAINER["image"]
+    assert image["newName"].partition("/")[0].count(".") == 1
+    assert image["newTag"] == "change-me"
+
+
+def test_the_namespace_admits_what_stands_in_it() -> None:
+    """A folder of the machine is mounted by the DaemonSet, which Kubernetes' levels below `privileged` refuse."""
+    volumes = named("DaemonSet", "seccomp-profile")["spec"]["template"]["spec"]["volumes"]
+    assert any("hostPath" in one for one in volumes)
+    labels = named("Namespace", parts(BASE)["namespace"])["metadata"]["labels"]
+    assert labels == {"pod-security.kubernetes.io/enforce": "privileged"}
 
 
 def test_proxies_are_a_secret_that_need_not_be_there() -> None:
