@@ -42,6 +42,9 @@ class Farm:
     If the Farm has handlers, links are not followed automatically, unless `follow` is "scope".
     """
 
+    # An option is a keyword: set as an attribute it would have no effect.
+    __slots__ = ("__weakref__", "_runs", "_settings", "handlers", "options")
+
     def __init__(self, *, follow: Literal["scope"] | None = None, **options: Unpack[Options]) -> None:
         if follow not in {None, "scope"}:
             raise UsageError(f'follow={follow!r}: write "scope", or leave it out.')

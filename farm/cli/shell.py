@@ -11,6 +11,7 @@ import inspect
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,9 +31,11 @@ from farm.cli.fetch import page_plan
 from farm.cli.streams import print_lines, tell
 from farm.model.errors import FarmError, NothingRecorded, UsageError
 from farm.model.handling import DeadPage, PageHandled, VisitedPage
+from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped
 from farm.monitor.report import nothing_recorded
 from farm.runtime.control import ExitReason
+from farm.scope.seeds import given_seeds
 from farm.settings.commands import OnePageSettings, ShellSettings
 from farm.settings.load import load
 
@@ -43,6 +46,7 @@ NAMES = """\
   await page.live()     the same in the browser, as Playwright has it
   fetch(url)            another page in its place
 """
+_OWN = str(Path(__file__).parents[1])
 _AWAIT = compile("__await__()", "<prompt>", "exec")
 
 
@@ -163,7 +167,11 @@ class Prompt(code.InteractiveConsole):
         self.locals["fetch"] = self.fetch
 
     def open(self, url: str) -> None:
-        """Replace the page by another one; raises a FarmError if it cannot be rendered."""
+        """Replace the page by another one; raises a FarmError if it cannot be rendered.
+
+        For what is no URL the page stays.
+        """
+        given_seeds([url], None, hash_routes=HashRoutes.ON, keep_params=())
         self._opened.close()
         self.locals["page"] = self._loop = None
         held = self._opened.enter_context(held_page(self._settings.model_copy(update={"urls": (url,)})))
@@ -199,6 +207,19 @@ class Prompt(code.InteractiveConsole):
         if not line:
             raise EOFError
         return line.rstrip("\n")
+
+    def showtraceback(self) -> None:
+        """Print the traceback of a line, without the lines of the farm's own code."""
+        _, error, frames = sys.exc_info()
+        if error is None or frames is None:
+            return
+        told = traceback.TracebackException(type(error), error, frames.tb_next)
+        waiting = [told]
+        while waiting:
+            one = waiting.pop()
+            one.stack[:] = [frame for frame in one.stack if not frame.filename.startswith(_OWN)]
+            waiting += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
+        self.write("".join(told.format()))
 
     def write(self, data: str) -> None:
         """Write a traceback or a syntax error, without terminal control characters."""

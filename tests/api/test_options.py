@@ -37,6 +37,8 @@ def test_a_wrong_keyword_is_refused_at_once_with_the_one_that_was_meant() -> Non
         Farm(context=2)  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="write a duration such as 500ms"):
         Farm(page_timeout="8")
+    with pytest.raises(AttributeError, match="no attribute 'limit'"):
+        Farm().limit = 5  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match=r"--proxies .* write the path of a file"):
         Farm(proxies=["http://a.example/"])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="'page', 'prefix'"):

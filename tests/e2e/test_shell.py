@@ -19,6 +19,9 @@ async def twice():
 
 await twice()
 page.status / 0
+page.css("h1::text")
+fetch("a.example")
+page.title
 fetch("http://127.0.0.1:1/")
 page
 fetch(NEXT)
@@ -50,8 +53,11 @@ def test_a_page_is_read_and_used_at_the_prompt(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, *said = done.stdout.splitlines()
     assert first == f"200 {url} Bread"
-    assert said == ["(['Bread'], True)", "3", "'Rye'", "6", f"200 {url} Bread", "'Bread'"]
+    assert said == ["(['Bread'], True)", "3", "'Rye'", "6", "'Bread'", f"200 {url} Bread", "'Bread'"]
     assert "ZeroDivisionError" in done.stderr
+    assert "ValueError: `h1::text` is not a CSS selector" in done.stderr
+    assert "/farm/" not in done.stderr
+    assert 'farm: "a.example" has no scheme' in done.stderr
     assert "farm: not one page was recorded: http://127.0.0.1:1/ was given up" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
     assert not [path for path in (tmp_path / "tmp").iterdir() if path.name.startswith("farm-")]
