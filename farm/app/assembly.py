@@ -63,8 +63,9 @@ VISITS_SHARE = 0.6
 """The share of the drain timeout for the pages under way; the rest is for releasing leases and closing."""
 VISIT_GRACE_S = 30.0
 """Added to the page deadline: opening a context, waiting for an engine, closing what hangs."""
-HANDLER_CALLS = 2
-"""How often the user's code runs in a visit: before the navigation, and on the page."""
+HANDLER_CALLS = 3
+"""How often a visit takes the time of the user's code: before the navigation, on the page, and before that, while
+a large page waits for its turn."""
 SPREAD_S = 10.0
 """The longest time over which the slots resume after an outage of Redis."""
 
@@ -168,7 +169,7 @@ async def assemble_node(
             heartbeat=heartbeat,
             emit=emit,
             clock=clock,
-            user_code=UserCode(plan.handling, plan.user_code_s) if plan.handling is not None else None,
+            user_code=_user_code(plan, cap_bytes),
             login=login,
         )
         feed = sitemap_feed(plan, session, gateway, proxies, robots, links, sink, control)
@@ -216,6 +217,10 @@ async def assemble_node(
             return RunTotals(resources, templates.repeated, pacer.throttled, links.unvisited_routes)
 
         yield NodeParts(node, totals, governor.set_budget, budget, slots.glance)
+
+
+def _user_code(plan: RunPlan, cap_bytes: int) -> UserCode | None:
+    return None if plan.handling is None else UserCode(plan.handling, plan.user_code_s, cap_bytes)
 
 
 def _worker_params(

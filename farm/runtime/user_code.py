@@ -5,9 +5,10 @@ visit. The watchdog logs where code blocks the event loop.
 """
 
 import asyncio
+import contextlib
 import logging
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -24,6 +25,10 @@ T = TypeVar("T")
 log = logging.getLogger("farm.handlers")
 CANCEL_S = 2.0
 """How long code may take to end when it is cancelled."""
+LARGE_CHARS = 250_000
+"""HTML from this length on counts as large."""
+TREE_BYTES = 50
+"""What a character of HTML takes at most in a tree of lexbor's or libxml2's; in usual pages it is a third."""
 MOST_DETAIL = 1_800
 """Characters of a failure in a dead letter."""
 MOST_FRAMES = 12
@@ -33,14 +38,49 @@ _OWN = Path(__file__).parents[1]
 _STANDARD = Path(asyncio.__file__).parents[1]
 
 
-class UserCode:
-    """Runs the user's code for pages; each call takes at most `deadline_s`, and a moment to end."""
+class LargePages:
+    """Bounds what pages of large HTML take together while handlers have them, since each may parse its own.
 
-    def __init__(self, handling: PageHandling, deadline_s: float) -> None:
+    A page waits for its turn, in order of arrival. All of the pages of less than `LARGE_CHARS` go first.
+    """
+
+    def __init__(self, memory_bytes: int) -> None:
+        self._most_chars = self._left_chars = memory_bytes // TREE_BYTES
+        self._first = asyncio.Lock()
+        self._given_back = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, chars: int, wait_s: float) -> AsyncIterator[None]:
+        """Wait for the turn of a page with so many characters, and hold it. Raises TimeoutError after `wait_s`."""
+        if chars < LARGE_CHARS:
+            yield
+            return
+        # A page alone has its turn, however large it is.
+        chars = min(chars, self._most_chars)
+        async with asyncio.timeout(wait_s), self._first:
+            while self._left_chars < chars:
+                self._given_back.clear()
+                await self._given_back.wait()
+            self._left_chars -= chars
+        try:
+            yield
+        finally:
+            self._left_chars += chars
+            self._given_back.set()
+
+
+class UserCode:
+    """Runs the user's code for pages; each call takes at most `deadline_s`, and a moment to end.
+
+    `memory_bytes` bounds the parsed HTML of large pages together.
+    """
+
+    def __init__(self, handling: PageHandling, deadline_s: float, memory_bytes: int) -> None:
         self.follows_scope = handling.follows_scope
         self.runs_before = handling.runs_before
         self._handling = handling
         self._deadline_s = deadline_s
+        self._large = LargePages(memory_bytes)
 
     async def before(self, lease: Lease) -> PageHandled | Failed:
         """Run the code before the navigation."""
@@ -59,7 +99,20 @@ class UserCode:
     async def handle(
         self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
     ) -> PageHandled | Failed:
-        """Run the code for the page; if it used the browser's page, that use is ended."""
+        """Run the code for the page; if it used the browser's page, that use is ended.
+
+        A large page waits for its turn for as long as code may take, and is given back then.
+        """
+        try:
+            async with self._large.turn(len(page.html), self._deadline_s):
+                return await self._handled(lease, page, detection, slot)
+        except TimeoutError:
+            why = "the handlers have too many large pages at once; give more by --memory, or fewer --contexts"
+            return Failed(FailureKind.HANDLER, why, innocent=True)
+
+    async def _handled(
+        self, lease: Lease, page: RenderedPage, detection: Detection | None, slot: Slot
+    ) -> PageHandled | Failed:
         lost: SlotLost | None = None
         shown: list[Any] = []
         running: list[asyncio.Task[PageHandled]] = []

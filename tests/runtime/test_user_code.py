@@ -66,7 +66,8 @@ def says(handled: PageHandled) -> OnPage:
 
 def bench(on_page: OnPage, *, attempt: int = 1, deadline_s: float = 5.0, **values: Any) -> Bench:
     """Return a worker with one lease and this code."""
-    return Bench(lease(attempt=attempt), user_code=UserCode(FakeHandling(on_page, **values), deadline_s))
+    code = UserCode(FakeHandling(on_page, **values), deadline_s, 2**30)
+    return Bench(lease(attempt=attempt), user_code=code)
 
 
 async def test_items_and_links_are_committed_with_the_page() -> None:
@@ -102,7 +103,7 @@ async def test_a_page_that_is_not_wanted_has_no_record(
 async def test_a_page_that_is_given_up_is_told() -> None:
     """What fails then is logged, and fails nothing else."""
     handling = FakeHandling(says(PageHandled(verdict=PageFailed("no"))))
-    done = await worked(Bench(lease(attempt=2), user_code=UserCode(handling, 5.0)))
+    done = await worked(Bench(lease(attempt=2), user_code=UserCode(handling, 5.0, 2**30)))
     assert done.frontier.settled == [("1", Bury(FailureKind.HANDLER, "no"))]
     assert handling.told == [DeadPage("http://a.example/1", "handler", "no", 2)]
 
