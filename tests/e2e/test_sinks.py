@@ -20,8 +20,9 @@ from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from farm.sinks.warc import WarcFormat
 from fixtures.shop import Shop
-from tests.e2e.farm_process import FARM, Running, crawl, read_lines, seen_pages, start, until
+from tests.e2e.farm_process import FARM, Running, crawl, farm, read_lines, seen_pages, start, until
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
+from tests.small_disk import enlarge, small_disk
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,34 @@ def test_a_database_that_stays_locked_ends_the_run_and_nothing_is_lost(shop: Sho
     ids = [line["url"] for line in read_lines(out / "skipped.jsonl")]
     assert len(ids) == len(set(ids))
     assert len(urls(database)) == len(set(urls(database)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sink", ["jsonl:pages.jsonl", "csv:pages.csv", "sqlite:///shop.db", "parquet:parts"])
+def test_a_full_disk_ends_the_run_and_the_next_one_completes_it(
+    shop: Shop, tmp_path: Path, sink: str
+) -> None:
+    """Exit 6 with the remedy; once there is room every page is there, and none twice."""
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        kind, _, name = sink.rpartition(":")
+        named = f"sqlite:///{disk}/shop.db" if kind == "sqlite" else f"{kind}:{disk}/{name}"
+        full = crawl(tmp_path / "out", shop.url, "--sink", named).finish()
+        assert full.code == 6, full.output
+        last = full.output.splitlines()[-1]
+        assert last.startswith("farm: ")
+        assert "cannot be written" in last
+        assert "free some space" in last
+        assert "Traceback" not in full.output
+        assert 0 < full.summary["ledger"]["done"] < len(shop.oracle.urls)
+        enlarge(disk, "64m")
+        finished = crawl(tmp_path / "out", shop.url).finish()
+        assert finished.code == 0, finished.output
+        exported = farm(
+            "export", named, "--to", "jsonl:all.jsonl", "--columns", "url", folder=tmp_path / "out"
+        )
+        assert exported.code == 0, exported.output
+        stored = [record["url"] for record in read_lines(tmp_path / "all.jsonl")]
+    assert Counter(stored) == dict.fromkeys(shop.oracle.urls, 1)
 
 
 def into(database: str, out: Path, shop: Shop, *arguments: str) -> Running:

@@ -1,7 +1,5 @@
 """A PostgreSQL and an S3 for the tests of their sinks."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from farm.model.secret import SecretUrl
 from farm.sinks.postgres import PostgresStore
 from tests.sinks.object_server import ENVIRONMENT, Front, ObjectServer
 from tests.sinks.postgres_server import PostgresServer
+from tests.small_disk import small_disk as mounted
 
 
 @pytest.fixture(scope="session")
@@ -64,14 +63,5 @@ def front(object_server: ObjectServer, keys: None) -> Iterator[Front]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of one megabyte; needs root."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if (
-        os.geteuid()
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("mounting a small disk needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "1m") as folder:
+        yield folder

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from farm.sinks.output import RecordSink
 from farm.sinks.record import items_of, json_line
 from farm.sinks.sqlite import SqliteStore
 from tests.sinks.killed import record
+from tests.small_disk import enlarge
 
 
 def page(number: int, *items: dict[str, Any], **fields: Any) -> Record:
@@ -118,9 +118,7 @@ async def test_a_full_disk_has_whole_pages_with_their_items(
     with_items = {one["_page_id"] for one in stored_rows(small_disk / items_path(Path(name)))}
     assert [one["id"] for one in stored_rows(small_disk / name)] == confirmed
     assert with_items >= {*confirmed}
-    await asyncio.to_thread(
-        subprocess.run, ["mount", "-o", "remount,size=16m", str(small_disk)], check=True, timeout=30
-    )
+    await asyncio.to_thread(enlarge, small_disk, "16m")
     sink = await RecordSink.open(tmp_path, sinks)
     for one in pages:
         await sink.commit(Batch([one]))

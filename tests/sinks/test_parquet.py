@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from farm.sinks.store import Store
 from farm.sinks.warc import WarcFormat
 from tests.sinks.killed import killed, record
 from tests.sinks.killed_at import RECORDS, killed_at_each_step
+from tests.small_disk import enlarge
 
 
 def opened(folder: Path, node: str = "n1", private: str = "private") -> Store[Any]:
@@ -218,7 +218,7 @@ def test_a_disk_that_is_full_has_what_was_confirmed(
         fill()
     assert len(confirmed) > 3
     assert not [path for path in (small_disk / "sink").iterdir() if path.suffix == ".parquet"]
-    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    enlarge(small_disk, "16m")
     again = store_of(parse_sink(name), tmp_path, tmp_path / "private", "n1")
     again.open()
     again.close()
