@@ -62,7 +62,7 @@ bench-migration: setup  ## run the programs of docs/migration.md on the demo sho
 bench-processes: setup  ## the farm's own CPU a page with 1, 2 and 4 processes at equal contexts (ARGS="--rounds 4")
 	@.venv/bin/python -m bench.processes $(ARGS)
 
-bench-readme: setup  ## write the results of the last complete `make bench` into the README and docs/bench.svg
+bench-readme: setup  ## write the results of the last complete `make bench` into README.md, docs/migration.md and docs/bench.svg
 	@.venv/bin/python -m bench.readme $(ARGS)
 
 bench-scrape: setup  ## what a scrape of the metrics costs at a million queued URLs on 20,000 sites (ARGS="--urls 100000")

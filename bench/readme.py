@@ -1,6 +1,7 @@
 """Write a benchmark's results into the README: `python -m bench.readme [RESULTS.json]`, `make bench-readme`.
 
-Draws the chart to `docs/bench.svg` and writes a table with date and machine between the marks in the README.
+Draws the chart to `docs/bench.svg` and writes a table with date and machine between the marks in the README, and
+one of each crawler on one site between those in `docs/migration.md`.
 Without an argument it takes the newest results that have every workload.
 """
 
@@ -18,6 +19,7 @@ from bench.workloads import PAGES, WHAT
 
 RESULTS = ROOT / "bench-results"
 README = ROOT / "README.md"
+MIGRATION = ROOT / "docs" / "migration.md"
 CHART = ROOT / "docs" / "bench.svg"
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 
@@ -37,11 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     path = parser.parse_args(arguments).results
     try:
         path = path or newest(RESULTS)
-        shown(json.loads(path.read_text()), README, CHART)
+        shown(json.loads(path.read_text()), README, MIGRATION, CHART)
     except (NoResults, OSError, ValueError) as error:
         print(f"nothing is changed: {error}", file=sys.stderr)
         return 1
-    print(f"{path} -> {CHART}, {README}")
+    print(f"{path} -> {CHART}, {README}, {MIGRATION}")
     return 0
 
 
@@ -55,22 +57,48 @@ def newest(folder: Path) -> Path:
     raise NoResults(f"{folder} has no results of a whole `make bench`")
 
 
-def shown(results: dict[str, Any], readme: Path, drawing: Path) -> None:
-    """Draw the chart and replace what stands between the marks; raises NoResults if the README has no marks."""
+def shown(results: dict[str, Any], readme: Path, migration: Path, drawing: Path) -> None:
+    """Draw the chart and replace what stands between the marks; raises NoResults if a document has no marks."""
     known = {field.name for field in fields(Figures)}
     runs = [Figures(**{name: run[name] for name in known & run.keys()}) for run in results["runs"]]
     if not runs:
         raise NoResults("the results have no runs")
     summary = report.summarise(runs, results.get("versions", {}))
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+    machine = results["machine"]
+    texts = {
+        readme: _replaced(readme, _section(summary, machine)),
+        migration: _replaced(migration, _one_site(summary)),
+    }
+    drawing.parent.mkdir(exist_ok=True)
+    drawing.write_text(chart.draw(summary, machine), encoding="utf-8")
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def _replaced(path: Path, section: str) -> str:
+    """Return the text of a document with a new section between its marks."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise NoResults(f"{readme} has no {BEGIN} and {END}")
-    section = f"{begin}\n{_section(summary, results['machine'])}\n{end}"
-    drawing.parent.mkdir(exist_ok=True)
-    drawing.write_text(chart.draw(summary, results["machine"]), encoding="utf-8")
-    readme.write_text(before + section + after, encoding="utf-8")
+        raise NoResults(f"{path} has no {BEGIN} and {END}")
+    return f"{before}{begin}\n{section}\n{end}{after}"
+
+
+def _one_site(summary: report.Summary) -> str:
+    """Return a table of every crawler on the first workload with its most workers, the fastest first."""
+    first = next(iter(summary.groups))[0]
+    workers = max(workers for name, workers in summary.groups if name == first)
+    lines = [
+        f"| {WHAT[first][0].upper()}{WHAT[first][1:]}; {workers} workers | Pages/s | CPU a page | Memory |"
+    ]
+    lines.append("|---|---|---|---|")
+    group = [one for one in summary.groups[first, workers] if one.subject != FLOOR]
+    for one in sorted(group, key=lambda one: -one.pages_per_s):
+        name = "the farm" if one.subject == FARM else summary.label(one.subject)
+        lines.append(
+            f"| {name} | {one.pages_per_s:.1f} | {one.cpu_ms:.0f} ms | {one.peak_pss_mib:,.0f} MiB |"
+        )
+    return "\n".join(lines)
 
 
 def _section(summary: report.Summary, machine: dict[str, Any]) -> str:

@@ -44,9 +44,13 @@ def results() -> dict[str, object]:
 def test_the_readme_gets_the_medians_with_date_and_machine(tmp_path: Path) -> None:
     """Between the marks, as often as one likes; the rest stays."""
     readme, drawing = tmp_path / "README.md", tmp_path / "docs" / "bench.svg"
-    readme.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
+    migration = tmp_path / "migration.md"
+    for document in (readme, migration):
+        document.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
     for _ in range(2):
-        shown(results(), readme, drawing)
+        shown(results(), readme, migration, drawing)
+    rows = [line for line in migration.read_text().splitlines() if "MiB |" in line]
+    assert rows == ["| the farm | 15.0 | 110 ms | 700 MiB |", "| crawlee 1.11.0 | 5.0 | 110 ms | 700 MiB |"]
     text = readme.read_text()
     assert text.startswith("# Before\n")
     assert text.endswith("\nAfter\n")
@@ -59,10 +63,14 @@ def test_the_readme_gets_the_medians_with_date_and_machine(tmp_path: Path) -> No
 def test_a_readme_without_marks_is_left_alone(tmp_path: Path) -> None:
     """And no chart is drawn for it."""
     readme = tmp_path / "README.md"
+    marked = tmp_path / "marked.md"
     readme.write_text("# Mine\n")
-    with pytest.raises(NoResults, match="has no"):
-        shown(results(), readme, tmp_path / "bench.svg")
+    marked.write_text(f"{BEGIN}\nold\n{END}\n")
+    for one, other in ((readme, marked), (marked, readme)):
+        with pytest.raises(NoResults, match=r"README\.md has no"):
+            shown(results(), one, other, tmp_path / "bench.svg")
     assert readme.read_text() == "# Mine\n"
+    assert "old" in marked.read_text()
     assert not (tmp_path / "bench.svg").exists()
 
 
