@@ -158,4 +158,4 @@ def test_a_program_of_the_migration_page_is_found_with_its_lines(name: str) -> N
     assert len(LIMIT.findall(text)) == 1
     *_, table = DOCUMENT.read_text().partition("## Side by side")
     rows = [line for line in table.splitlines() if PROGRAMS[name].heading.lower() in line.lower()]
-    assert f"| {lines_of(text)} |" in rows[-1]
+    assert f"| {lines_of(text)} |" in rows[0]
