@@ -1,6 +1,6 @@
 """The bottleneck of a crawl now, in words with numbers: the view's answer to `why is it not faster?`."""
 
-from farm.model.event import Phase, ProcessorRead
+from farm.model.event import Phase
 from farm.monitor.figures import amount, lapse, one_line, rate, size, span
 from farm.monitor.snapshot import SiteView, Snapshot
 
@@ -67,8 +67,8 @@ def _admission(snapshot: Snapshot, slots: int) -> str:
     match admission.binding:
         case "memory":
             return f"{name}: {size(memory.used_bytes)} of {size(memory.budget_bytes)}, {held}"
-        case "cpu" if (read := snapshot.last(ProcessorRead)) is not None:
-            return f"{name}: {100 * read.busy_share:.0f} % busy, {held}"
+        case "cpu" if (busy := snapshot.processor_share) is not None:
+            return f"{name}: {100 * busy:.0f} % busy, {held}"
     return f"{name}: {held}"
 
 

@@ -57,6 +57,7 @@ def join(nodes: Mapping[str, Snapshot], now: float, started: float) -> Snapshot:
         pages_done=sum(one.pages_done for one in known),
         visits_failed=sum(one.visits_failed for one in known),
         bytes_received=sum(one.bytes_received for one in known),
+        bytes_per_s=sum(one.bytes_per_s for one in known),
         memory_peak_bytes=sum(one.memory_peak_bytes for one in known),
         relieved_bytes=sum(one.relieved_bytes for one in known),
         codes=_added(one.codes for one in known),

@@ -13,12 +13,12 @@ from farm.monitor.rows import event_rows, slot_rows
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tables import (
     DEAD_COLUMNS,
-    NODE_COLUMNS,
     PROXY_COLUMNS,
     SITE_COLUMNS,
     SITE_ORDERS,
     DeadRow,
     dead_rows,
+    node_columns,
     node_rows,
     proxy_rows,
     site_rows,
@@ -53,7 +53,7 @@ def listing(snapshot: Snapshot, place: Browsing, letters: Sequence[DeadRow] | No
         case ViewPage.PROXIES:
             return _matching(PROXY_COLUMNS, proxy_rows(snapshot), place.pattern)
         case ViewPage.NODES:
-            return _matching(NODE_COLUMNS, node_rows(snapshot), place.pattern)
+            return _matching(node_columns(snapshot), node_rows(snapshot), place.pattern)
         case ViewPage.DEAD:
             known = letters or ()
             return _matching(DEAD_COLUMNS, dead_rows(known), place.pattern, [one.id for one in known])

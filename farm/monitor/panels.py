@@ -12,10 +12,10 @@ from farm.monitor.layout import Cell, Panel, TableColumn, beside, table
 from farm.monitor.rows import by_phase, event_rows, grid_rows, slot_rows
 from farm.monitor.snapshot import BIN_S, Snapshot
 from farm.monitor.tables import (
-    NODE_COLUMNS,
     PROXY_COLUMNS,
     SITE_COLUMNS,
     SITE_ORDERS,
+    node_columns,
     node_rows,
     proxy_rows,
     site_rows,
@@ -39,7 +39,7 @@ _PHASES = ("lease", "navigate", "settle", "handler", "extract")
 
 def numbers(snapshot: Snapshot, glyphs: Glyphs, *, whole: bool, grows: int) -> Panel:
     """Return the figures of the crawl and of this node; `whole` says that rates have a chart elsewhere."""
-    return Panel("", 6, 10 if whole else 9, 0, grows, partial(_numbers, snapshot, glyphs, whole))
+    return Panel("", 6, 11 if whole else 9, 0, grows, partial(_numbers, snapshot, glyphs, whole))
 
 
 def _numbers(snapshot: Snapshot, glyphs: Glyphs, whole: bool, width: int, room: int) -> list[Text]:
@@ -48,8 +48,9 @@ def _numbers(snapshot: Snapshot, glyphs: Glyphs, whole: bool, width: int, room: 
         _queue(snapshot, width, glyphs),
         _times(snapshot),
         _memory(snapshot, width, glyphs),
-        _contexts(snapshot),
+        _contexts(snapshot, width, whole=whole),
         *_failed(snapshot, glyphs, whole=whole),
+        *([_processor(snapshot)] if whole else []),
         _reclaimed(snapshot, glyphs),
         _recycled(snapshot, glyphs),
         _received(snapshot, glyphs),
@@ -130,7 +131,7 @@ def _memory(snapshot: Snapshot, width: int, glyphs: Glyphs) -> Text:
     return _beside(line, f" {memory.processes} processes", width)
 
 
-def _contexts(snapshot: Snapshot) -> Text:
+def _contexts(snapshot: Snapshot, width: int, *, whole: bool) -> Text:
     total, flow = len(snapshot.slots), snapshot.flow
     line = label_row("Contexts", *_count(snapshot.at_work, f"of {amount(total)} at work", (9, 15)))
     limit = snapshot.admission.limit
@@ -139,9 +140,24 @@ def _contexts(snapshot: Snapshot) -> Text:
     elif flow.per_s:
         # Little's law: how many are under way, how many end a second, how long one takes.
         line.append(f" L {flow.under_way:.1f} = {rate(flow.per_s)} x {lapse(flow.took_s * 1000)}", "dim")
+    if whole:
+        return line
+    line.append(_late(snapshot), "bold yellow")
+    busy = snapshot.processor_share
+    return line if busy is None else _beside(line, f"  processor {100 * busy:.0f} %", width)
+
+
+def _processor(snapshot: Snapshot) -> Text:
+    busy = snapshot.processor_share
+    share = "-" if busy is None else f"{100 * busy:.0f} %"
+    line = label_row("Processor", *_figure(share, "busy", "dim" if busy is None else "bold", _FIRST))
+    return line.append(_late(snapshot), "bold yellow")
+
+
+def _late(snapshot: Snapshot) -> str:
+    """Return how late the event loop is; empty unless that is much: it delays every page."""
     late_s = snapshot.loop_lag.recent_s
-    # Late is much only where it delays every page.
-    return line.append(f"  loop {lapse(1000 * late_s)} late" if late_s >= _MUCH_LAG_S else "", "bold yellow")
+    return f"  loop {lapse(1000 * late_s)} late" if late_s >= _MUCH_LAG_S else ""
 
 
 def _failed(snapshot: Snapshot, glyphs: Glyphs, *, whole: bool) -> list[Text]:
@@ -188,6 +204,7 @@ def _recycled(snapshot: Snapshot, glyphs: Glyphs) -> Text:
 
 def _received(snapshot: Snapshot, glyphs: Glyphs) -> Text:
     line = label_row("Received", (size(snapshot.bytes_received).rjust(9), "bold"))
+    line.append(f" {glyphs.between} {size(snapshot.bytes_per_s)}/s")
     carried = by_proxies(snapshot.proxied)
     line.append(f"  {carried} by proxies" if carried else "", "dim")
     for renderer, count in snapshot.stats.tiers.pages.items():
@@ -238,7 +255,7 @@ def proxies(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
 def nodes(snapshot: Snapshot, glyphs: Glyphs) -> Panel | None:
     """Return the table of nodes; None if there is no other."""
     title = "nodes" if snapshot.node_views else "other nodes"
-    return _table(title, NODE_COLUMNS, node_rows(snapshot), glyphs, rank=3)
+    return _table(title, node_columns(snapshot), node_rows(snapshot), glyphs, rank=3)
 
 
 def _table(

@@ -47,6 +47,7 @@ class NodeReport:
     codes: dict[int, int] = field(default_factory=dict)
     phase_ms: dict[str, float] = field(default_factory=dict)
     bytes_received: int = 0
+    bytes_per_s: float = 0.0
     memory_peak_bytes: int = 0
     recycled: dict[str, int] = field(default_factory=dict)
     relieved: dict[str, int] = field(default_factory=dict)

@@ -11,6 +11,8 @@ _TWO_COLUMNS = 140
 _GROUP = 10
 _PHASE_WIDTH = max(len(phase) for phase in Phase)
 _NAME_WIDTH = 10
+_DETAIL_ROOM = 36
+"""With less room beside its other columns an event is shown without its detail."""
 _LONG_S = 30.0
 _COUNTED = (
     Phase.NAVIGATING,
@@ -151,6 +153,9 @@ def _happened(event: VisitFailed | Notice, snapshot: Snapshot, width: int, glyph
     line.append(f"{one_line(event.reason):<11} ")
     detail = one_line(event.detail)
     room = width - line.cell_len - 1
+    if room < _DETAIL_ROOM:
+        # The details of the URL's page have it.
+        detail = ""
     # The address gets what the detail leaves, and at least two thirds.
     address = _address(event.url, max(room * 2 // 3, room - len(detail) - 2), snapshot, glyphs)
     return line.append(address).append(f"  {detail}" if detail else "", "dim")

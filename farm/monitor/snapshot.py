@@ -20,6 +20,7 @@ from farm.model.event import (
     NodesRead,
     Notice,
     Phase,
+    ProcessorRead,
     ProxyBytesRead,
     Skipped,
     VisitFailed,
@@ -130,6 +131,8 @@ class Snapshot:
     phase_ms: Mapping[str, float] = field(default_factory=dict)
     """The recent mean time of each phase of a page, in milliseconds, as in `timings_ms` of the records."""
     bytes_received: int = 0
+    bytes_per_s: float = 0.0
+    """Bytes of the pages that were received lately, a second."""
     memory_peak_bytes: int = 0
     recycled: Mapping[str, int] = field(default_factory=dict)
     relieved: Mapping[str, int] = field(default_factory=dict)
@@ -190,6 +193,12 @@ class Snapshot:
     def memory(self) -> MemoryRead:
         """The last reading of the memory; zeros before the first."""
         return self.last(MemoryRead) or MemoryRead(self.started, 0, 0, 0)
+
+    @property
+    def processor_share(self) -> float | None:
+        """How busy the processor is, in [0, 1], of the busiest machine; None before the first reading."""
+        read = self.last(ProcessorRead)
+        return read.busy_share if read is not None else None
 
     @property
     def flow(self) -> FlowRead:

@@ -145,6 +145,8 @@ NODE_COLUMNS = (
     TableColumn("held by", 10, 5, left=True),
     TableColumn("last reclaim", 26, 6, left=True),
 )
+OTHER_NODE_COLUMNS = (*NODE_COLUMNS[:2], TableColumn("contexts", 8, 2))
+"""What a node knows of the others."""
 _STATE_STYLES = {"running": "green", "draining": "yellow", "lost": "bold red", "ended": "dim"}
 
 
@@ -183,11 +185,15 @@ def node_rows(snapshot: Snapshot) -> list[Sequence[Cell]]:
                 _STATE_STYLES.get(node.state, ""),
             ),
             amount(node.contexts),
-            *[("-", "dim")] * 4,
         )
         for node in snapshot.nodes
     ]
     return views or others
+
+
+def node_columns(snapshot: Snapshot) -> Sequence[TableColumn]:
+    """Return the columns of `node_rows`."""
+    return NODE_COLUMNS if snapshot.node_views else OTHER_NODE_COLUMNS
 
 
 DEAD_COLUMNS = (

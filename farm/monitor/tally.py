@@ -63,6 +63,8 @@ class Tally:
         self._bin = 0
         self._in_bin = 0
         self._history: deque[int] = deque(maxlen=BINS)
+        self._bytes_lately: deque[int] = deque(maxlen=_RATE_BINS)
+        self._bytes_in_bin = 0
         self._page_ms: deque[int] = deque(maxlen=_TIMES)
         self._page_buckets = [0] * (len(PAGE_BUCKETS_S) + 1)
         self._page_ms_total = 0
@@ -156,6 +158,7 @@ class Tally:
                 fates=dict(self._fates),
                 phase_ms=dict(self._phase_ms),
                 bytes_received=self._bytes_received,
+                bytes_per_s=sum(self._bytes_lately) / (max(1, len(self._bytes_lately)) * BIN_S),
                 memory_peak_bytes=self._memory_peak,
                 recycled=dict(self._recycled),
                 relieved=dict(self._relieved),
@@ -190,6 +193,7 @@ class Tally:
         self._first_page_s = self._first_page_s or max(0.001, event.at - self._started)
         self._pages_done += 1
         self._bytes_received += event.bytes_received
+        self._bytes_in_bin += event.bytes_received
         self._page_ms.append(event.total_ms)
         self._page_ms_total += event.total_ms
         self._page_buckets[bisect_left(PAGE_BUCKETS_S, event.total_ms / 1000)] += 1
@@ -212,7 +216,9 @@ class Tally:
         if passed > 0:
             self._history.append(self._in_bin)
             self._history.extend([0] * min(passed - 1, BINS))
-            self._bin, self._in_bin = number, 0
+            self._bytes_lately.append(self._bytes_in_bin)
+            self._bytes_lately.extend([0] * min(passed - 1, _RATE_BINS))
+            self._bin, self._in_bin, self._bytes_in_bin = number, 0, 0
 
 
 def quantiles(ordered: list[int]) -> tuple[int, ...]:

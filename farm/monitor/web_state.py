@@ -15,10 +15,10 @@ from farm.monitor.progress import eta
 from farm.monitor.rows import SIGNS
 from farm.monitor.snapshot import BIN_S, Snapshot
 from farm.monitor.tables import (
-    NODE_COLUMNS,
     PROXY_COLUMNS,
     SITE_COLUMNS,
     SITE_ORDERS,
+    node_columns,
     node_rows,
     proxy_rows,
     site_rows,
@@ -70,6 +70,8 @@ def page_state(snapshot: Snapshot, title: str, *, named: bool) -> dict[str, Any]
         "pages_per_s": [count / BIN_S for count in snapshot.history],
         "bin_s": BIN_S,
         "memory": [memory.used_bytes, memory.budget_bytes],
+        "processor": snapshot.processor_share,
+        "bytes_per_s": round(snapshot.bytes_per_s),
         "grid": [[SIGNS[slot.phase], slot.phase] for slot in snapshot.slots[:_CONTEXTS]],
         "phases": [[SIGNS[phase], phase, snapshot.phases.get(phase, 0)] for phase in Phase],
         "codes": _counted({str(code): count for code, count in snapshot.codes.items()}),
@@ -102,7 +104,7 @@ def _numbers(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("memory at most", size(snapshot.memory_peak_bytes)),
         ("contexts", f"{amount(snapshot.at_work)} of {amount(len(snapshot.slots))} at work"),
         ("under way", f"{flow.under_way:.1f} = {rate(flow.per_s)} x {lapse(1000 * flow.took_s)}"),
-        ("received", size(snapshot.bytes_received)),
+        ("received", f"{size(snapshot.bytes_received)}, {size(snapshot.bytes_per_s)} a second"),
         ("retried", amount(snapshot.stats.retried)),
         ("sites", amount(snapshot.stats.sites)),
     ]
@@ -115,7 +117,7 @@ def _named(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "sites": _table(SITE_COLUMNS, site_rows(sites, snapshot.other_sites, snapshot.now)),
         "proxies": _table(PROXY_COLUMNS, proxy_rows(snapshot)),
-        "nodes": _table(NODE_COLUMNS, node_rows(snapshot)),
+        "nodes": _table(node_columns(snapshot), node_rows(snapshot)),
         "contexts": [
             [
                 one_line(slot.name),

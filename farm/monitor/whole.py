@@ -189,6 +189,7 @@ def _ended(snapshot: Snapshot) -> Snapshot:
         slots=(),
         history=(),
         pages_per_s=0.0,
+        bytes_per_s=0.0,
         readings={kind: one for kind, one in snapshot.readings.items() if kind not in _OF_WORK},
     )
 

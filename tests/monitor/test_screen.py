@@ -17,7 +17,9 @@ from farm.model.event import (
     MemoryRead,
     NodesRead,
     Notice,
+    PageDone,
     Phase,
+    ProcessorRead,
     ProxiesRead,
     Reclaimed,
     RedisAway,
@@ -281,6 +283,32 @@ def test_a_loop_that_runs_late_is_said() -> None:
     assert "loop 240 ms late" in "\n".join(drawn(tally.snapshot(2.0), 80, 24))
 
 
+@pytest.mark.parametrize(("width", "height", "words"), [(80, 24, "processor 83 %"), (120, 40, "83 % busy")])
+def test_how_busy_the_processor_is_and_what_comes_a_second_is_shown(
+    width: int, height: int, words: str
+) -> None:
+    """In a small terminal the share alone, where there is room."""
+    tally = Tally(0.0)
+    assert words not in "\n".join(drawn(tally.snapshot(1.0), width, height))
+    tally.fold(ProcessorRead(1.0, 0.834))
+    for second in range(1, 9):
+        tally.fold(PageDone(float(second), "01", "http://a.example/", 200, 90, 100_000, settled=True))
+    text = "\n".join(drawn(tally.snapshot(10.0), width, height))
+    assert words in text
+    assert "781 KiB · 78 KiB/s" in text
+
+
+def test_a_narrow_column_shows_which_page_failed() -> None:
+    """Its detail is on the page of dead letters."""
+    tally = simulated(2, 12)
+    url = "https://shop.example/catalogue/shelf-1/shirt"
+    tally.fold(VisitFailed(111.0, "c1", url, "http_5xx", "status 500", Fate.DEAD))
+    narrow, wide = ("\n".join(drawn(tally.snapshot(112.0), *size)) for size in ((120, 40), (200, 60)))
+    assert "status 500" not in narrow
+    assert "status 500" in wide
+    assert "/shelf-1/shirt" in narrow
+
+
 def test_no_text_from_outside_moves_the_cursor() -> None:
     """Sites, proxies and whoever wrote to Redis may say anything."""
     evil = "[bold red]x[/]\x1b[2J\x1b]0;t\x07\x9b\u202e\u200f\n\r\x00\ud800"
@@ -336,4 +364,6 @@ def test_the_other_nodes_are_shown() -> None:
         ["c", "lost"],
         ["d", "draining"],
     ]
+    # What a node does not know of the others has no column.
+    assert lines[at - 1].split() == ["node", "state", "contexts"]
     assert "2 other nodes, 1 lost" in progress_line(snapshot)

@@ -82,9 +82,10 @@ def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
     assert snapshot.pages_per_s == pytest.approx(2.0)
     assert snapshot.pages_per_s_overall == pytest.approx(2.0)
     assert snapshot.history == (4,) * 30
+    assert snapshot.bytes_per_s == pytest.approx(2000.0)
     assert tally.snapshot(166.0).pages_per_s == pytest.approx(0.8)
     later = tally.snapshot(170.0)
-    assert later.pages_per_s == 0.0
+    assert (later.pages_per_s, later.bytes_per_s) == (0.0, 0.0)
     assert later.pages_per_s_overall == pytest.approx(120 / 70)
     assert later.history[-5:] == (0,) * 5
 

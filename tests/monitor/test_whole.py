@@ -99,6 +99,7 @@ def test_several_nodes_are_one() -> None:
     snapshot = whole(200.0, a=one, b=other)
     assert snapshot.stats == STATS
     assert snapshot.pages_done == 6
+    assert snapshot.bytes_per_s == pytest.approx(600.0)
     assert (snapshot.memory.used_bytes, snapshot.memory.budget_bytes, snapshot.memory.processes) == (
         800,
         2000,

@@ -1,5 +1,6 @@
 """The view for a browser, in a browser: wide and on a phone, with hostile texts, without and with the token."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -10,13 +11,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from farm.model.clock import SystemClock
-from farm.model.event import Fate, Notice, Phase, SlotPhase, VisitFailed
+from farm.model.crawl import NodeSeen
+from farm.model.event import Fate, NodesRead, Notice, Phase, ProcessorRead, SlotPhase, VisitFailed
 from farm.monitor.metrics_server import MetricsServer
 from farm.monitor.snapshot import Snapshot
 from tests.monitor.simulated import simulated
 
 TOKEN = "a-token-of-some-length"
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+"""What would move, turn or hide text; the page's own lines and cells end in newlines and tabs."""
 EVIL = "<img src=x onerror=alert(1)>\u202e\x1b[2J</script><script>alert(2)</script>"
+HOSTILE_SLOT = "<b>\u202e\x1b[31m\u2066n</b>/01"
 
 
 class Served:
@@ -27,6 +32,10 @@ class Served:
         tally.fold(SlotPhase(159.0, "c3", Phase.NAVIGATING, f"https://shop1.example/{EVIL}"))
         tally.fold(VisitFailed(159.0, "c3", f"https://shop1.example/{EVIL}", "timeout", EVIL, Fate.DEAD))
         tally.fold(Notice(159.0, "warning", EVIL))
+        tally.fold(ProcessorRead(159.0, 0.5))
+        # A node may be called anything that is no space.
+        tally.fold(SlotPhase(159.0, HOSTILE_SLOT, Phase.SETTLING, f"https://shop1.example/{EVIL}"))
+        tally.fold(NodesRead(159.0, (NodeSeen(HOSTILE_SLOT, "running", 2, 0.0),)))
         self._snapshot = tally.snapshot(160.0)
         self.asked: list[str] = []
         self.paused = threading.Event()
@@ -65,7 +74,7 @@ class Served:
 def _letter(number: int) -> dict[str, Any]:
     """Return a letter with hostile texts."""
     return {
-        "id": f"{number:016x}",
+        "id": f"{number:016x}" if number else f"{EVIL}\n",
         "reason": "network",
         "at": "2026-03-01T12:00:00.123Z",
         "detail": EVIL,
@@ -101,7 +110,7 @@ def test_the_dead_are_shown_with_their_pictures(
     page.screenshot(type="jpeg", path=tmp_path / "snapshots" / f"{1:016x}.jpg")
     (tmp_path / "snapshots" / f"{2:016x}.jpg").write_bytes(b"no picture at all")
     page.goto(served.server.page_url)
-    expect(page.locator("#numbers")).to_contain_text("of 12 at work")
+    expect(page.locator("#numbers")).to_contain_text("of 13 at work")
     assert page.locator("#dead-letters").is_hidden()
     page.fill("#token", TOKEN)
     page.click("#token-form button")
@@ -109,6 +118,10 @@ def test_the_dead_are_shown_with_their_pictures(
     letters = page.locator("#letters li")
     expect(letters.first).to_contain_text("network, 4 tries, 2026-03-01T12:00:00.123Z")
     expect(letters.first).to_contain_text("<img src=x onerror=alert(1)>")
+    # The id of one that cannot be read is whatever stands in Redis.
+    shown = "<img src=x onerror=alert(1)>  [2J</script><script>alert(2)</script>"
+    expect(letters.first.locator("p").last).to_have_text(shown)
+    assert not CONTROLS.search(page.inner_text("#dead-letters"))
     letters.nth(2).scroll_into_view_if_needed()
     expect(page.locator("#letters img")).to_have_count(1)
     expect(page.locator("#letters img")).to_have_js_property("complete", True)
@@ -145,6 +158,13 @@ def test_what_a_context_shows_is_shown_while_it_is_chosen(page: Page, served: Se
     before = page.locator("#glance img").get_attribute("src") or ""
     expect(page.locator("#glance img")).not_to_have_attribute("src", before, timeout=30_000)
     assert asked.count("c1") > 1
+    hostile = page.locator("#contexts button", has_text="n</b>/01")
+    hostile.click()
+    expect(page.locator("#glance-said")).to_have_text(
+        "Context <b>  [31m n</b>/01 shows no page at the moment"
+    )
+    assert page.locator("#glance b").count() == 0
+    assert not CONTROLS.search(page.inner_text("body"))
     page.get_by_role("button", name="c2", exact=True).press("Enter")
     expect(page.locator("#glance-said")).to_have_text("Context c2 shows no page at the moment")
     expect(page.locator("#glance img")).to_have_count(0)
@@ -166,9 +186,12 @@ def test_the_page_shows_a_farm_and_steers_it(page: Page, served: Served, width: 
     page.set_viewport_size({"width": width, "height": height})
     page.goto(served.server.page_url)
     expect(page.locator("#state")).to_have_text("running")
-    expect(page.locator("#numbers")).to_contain_text("of 12 at work")
+    expect(page.locator("#numbers")).to_contain_text("of 13 at work")
     expect(page.locator("#ledger")).to_contain_text("dead")
-    expect(page.locator("#rate polyline")).to_have_count(1)
+    for curve in ("rate", "memory", "received", "processor"):
+        expect(page.locator(f"#{curve} polyline")).to_have_count(1)
+    expect(page.locator("#received")).to_contain_text("/s now")
+    expect(page.locator("#processor")).to_contain_text("50 % busy")
     assert "example" not in page.content()
     assert page.locator("#sites").is_hidden()
     assert page.locator("#control").is_hidden()
@@ -185,7 +208,8 @@ def test_the_page_shows_a_farm_and_steers_it(page: Page, served: Served, width: 
     expect(page.locator("#events")).to_contain_text("<script>alert(2)</script>")
     expect(page.locator("h1")).to_have_text("farm shops")
     assert page.locator("img").count() == 0
-    assert "\u202e" not in page.inner_text("body")
+    assert not CONTROLS.search(page.inner_text("body"))
+    assert page.locator("#nodes b, #contexts b").count() == 0
     assert page.locator("#login").is_hidden()
     assert no_overflow(page)
 

@@ -34,7 +34,7 @@ def table(tmp_path: Path) -> Iterator[CsvStore]:
 
 def test_a_row_has_every_column_in_the_order_of_the_header(table: CsvStore, tmp_path: Path) -> None:
     """Null is nothing and an empty text is two quotes; what is JSON is JSON."""
-    hostile = ' "a",\r\nb\0\ud800 =1+1 '
+    hostile = ' "a",\r\nb\0\ud800 =1+1 \x1b[2J\x9b\u202e\u2028\x85<b>'
     one = record(1, title=hostile, links=[{"url": "u", "text": '"'}], settled=True, proxy=None, text="")
     table.write([table.encode(Batch([one]))[0]])
     content = (tmp_path / "pages.csv").read_bytes()

@@ -7,7 +7,7 @@ const MOST_SAMPLES = 600;
 const AGAIN_MS = 2000;
 const LETTERS_EVERY_MS = 5000;
 const GLANCE_EVERY_MS = 2000;
-const memory = [];
+const samples = { memory: [], received: [], processor: [] };
 const drawn = new Map();
 let state = null;
 const letters = { start: 0, size: 0, dead: 0, asked: 0, at: 0 };
@@ -53,29 +53,40 @@ function drawLedger(ledger) {
   at("ledger").replaceChildren(...STATES.map((name) => element("li", `${ledger[name].toLocaleString("en")} ${name}`)));
 }
 
-// A curve with its highest value and its time written beside it.
-function drawCurve(id, values, spanText, label, limit) {
+// A curve with its label and its time written beside it, as high as its card; `limit` is drawn, `most` is the top.
+function drawCurve(id, values, spanText, label, limit, most) {
+  const box = at(id).getBoundingClientRect();
   const width = 300;
-  const height = 110;
-  const top = Math.max(1e-9, limit || 0, ...values);
-  const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
-  svg.append(shape("line", { x1: 0, y1: 92, x2: width, y2: 92, class: "axis" }));
+  const height = box.width ? Math.max(80, (width * box.height) / box.width) : 110;
+  const base = height - 18;
+  const top = Math.max(1e-9, limit || 0, most || 0, ...values);
+  const y = (value) => (base - ((base - 16) * value) / top).toFixed(1);
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${height.toFixed(1)}`, role: "img", "aria-label": label });
+  svg.append(shape("line", { x1: 0, y1: base, x2: width, y2: base, class: "axis" }));
   const points = values.map((value, index) => {
     const x = values.length > 1 ? (width * index) / (values.length - 1) : width;
-    return `${x.toFixed(1)},${(92 - (78 * value) / top).toFixed(1)}`;
+    return `${x.toFixed(1)},${y(value)}`;
   });
   svg.append(shape("polyline", { points: points.join(" "), class: "curve" }));
-  if (limit) {
-    const y = 92 - (78 * limit) / top;
-    svg.append(shape("line", { x1: 0, y1: y, x2: width, y2: y, class: "budget" }));
-  }
-  const words = [[0, 10, "start", label], [0, 106, "start", spanText], [width, 106, "end", "now"]];
-  for (const [x, y, anchor, value] of words) {
-    const node = shape("text", { x, y, "text-anchor": anchor });
+  if (limit) svg.append(shape("line", { x1: 0, y1: y(limit), x2: width, y2: y(limit), class: "budget" }));
+  const words = [[0, 10, "start", label], [0, height - 4, "start", spanText], [width, height - 4, "end", "now"]];
+  for (const [x, baseline, anchor, value] of words) {
+    const node = shape("text", { x, y: baseline, "text-anchor": anchor });
     node.textContent = value;
     svg.append(node);
   }
   at(id).replaceChildren(svg);
+}
+
+// A curve of what was told each second since the page was opened.
+function drawSamples(id, value, label, limit, most) {
+  samples[id].push(value);
+  if (samples[id].length > MOST_SAMPLES) samples[id].shift();
+  drawCurve(id, samples[id], ago(samples[id].length), label, limit, most);
+}
+
+function perSecond(bytes) {
+  return bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(0)} KiB/s` : `${(bytes / 2 ** 20).toFixed(1)} MiB/s`;
 }
 
 function ago(seconds) {
@@ -245,10 +256,11 @@ function show(told) {
   at("numbers").replaceChildren(...told.numbers.flatMap(([name, value]) => [element("dt", name), element("dd", value)]));
   const highest = Math.max(0, ...told.pages_per_s);
   drawCurve("rate", told.pages_per_s, ago(told.pages_per_s.length * told.bin_s), `${highest.toFixed(1)}/s at most`, 0);
-  memory.push(told.memory[0]);
-  if (memory.length > MOST_SAMPLES) memory.shift();
   const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-  drawCurve("memory", memory, ago(memory.length), `${gib(told.memory[0])} of ${gib(told.memory[1])}`, told.memory[1]);
+  drawSamples("memory", told.memory[0], `${gib(told.memory[0])} of ${gib(told.memory[1])}`, told.memory[1]);
+  drawSamples("received", told.bytes_per_s, `${perSecond(told.bytes_per_s)} now`);
+  at("processor-part").hidden = told.processor === null;
+  if (told.processor !== null) drawSamples("processor", told.processor, `${Math.round(100 * told.processor)} % busy`, 0, 1);
   text("grid", told.grid.map((cell) => cell[0]).join(""));
   at("grid").setAttribute("aria-hidden", "true");
   at("phases").replaceChildren(
@@ -261,7 +273,7 @@ function show(told) {
   drawTable("proxies", told.proxies);
   drawTable("nodes", told.nodes);
   const left = [true, true, false, true];
-  drawTable("contexts", told.contexts && { columns: ["context", "", "", "URL"], left, rows: told.contexts }, 3, chooseGlance);
+  drawTable("contexts", told.contexts && { columns: ["context", "phase", "for", "URL"], left, rows: told.contexts }, 3, chooseGlance);
   if (glanced.name && Date.now() - glanced.at >= GLANCE_EVERY_MS) loadGlance();
   drawTable("events", told.events && { columns: ["at", "", ""], left: [false, true, true], rows: told.events }, 2);
   noteLetters(told);
