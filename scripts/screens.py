@@ -7,19 +7,21 @@ import asyncio
 import io
 import re
 import secrets
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.async_api import Error, Locator, Page, async_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from farm import __version__
 from farm.browser.chromium import find_browser
 from farm.cli.top import look
 from farm.frontier.client import RedisClient
@@ -30,7 +32,6 @@ from farm.frontier.frontier import RedisFrontier
 from farm.model.clock import SystemClock
 from farm.model.errors import NoSuchCrawl
 from farm.monitor.browse import Browsing
-from farm.monitor.metrics_server import MetricsServer
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Screen
 from farm.monitor.whole import WholeCrawl
@@ -48,20 +49,41 @@ AT_WORK = 10
 """Of the pages that are done, and how many contexts are at work, when the picture is taken."""
 STARTS_S = 60.0
 PROXIES = 5
+REDRAWN_MS = 1500
+"""The page is told once a second how the farm stands."""
+GLANCE_MS = 15_000
 KILLED_AFTER_S = 8.0
 """A proxy that dies on the way shows what a ban looks like."""
-SHOPS = (
+SHOPS: tuple[dict[str, Any], ...] = (
     {"host": "127.0.1.1", "latency_ms": 1200, "error_every": 4, "crash_paths": ("/about", "/c/lamps")},
     {"host": "127.0.1.2", "latency_ms": 80, "pages_per_s": 1.5, "retry_after_s": 20},
     {"host": "127.0.1.3", "latency_ms": 2500, "error_every": 9, "error_status": 502},
     {"host": "127.0.1.4", "latency_ms": 700, "api_latency_ms": 1800},
 )
+SHOWN = SHOPS[2]["host"]
+"""A shop whose pages show themselves at once, when they have come."""
 FARM = Path(sys.executable).with_name("farm")
 _FONT_FACE = re.compile(r"@font-face \{[^}]*\}\s*")
 FONTS = "Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def command(node: str, urls: Sequence[str], redis: str, folder: Path) -> list[str]:
+@dataclass(frozen=True)
+class Crawled:
+    """A crawl at work: its Redis, a proxy that may be killed, and the web page of a node with its token."""
+
+    redis: str
+    dying: RealProxy
+    page_url: str
+    token: str
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
+
+
+def command(node: str, urls: Sequence[str], redis: str, folder: Path, port: int) -> list[str]:
     """Return how a node is started."""
     options = {
         "redis": redis,
@@ -73,6 +95,8 @@ def command(node: str, urls: Sequence[str], redis: str, folder: Path) -> list[st
         "proxies": str(folder / "proxies.txt"),
         "allow-network": "127.0.0.0/8",
         "output": str(folder / node),
+        "metrics-port": str(port),
+        "token-file": str(folder / "token"),
         "live": "off",
         "log-level": "warning",
     }
@@ -81,12 +105,15 @@ def command(node: str, urls: Sequence[str], redis: str, folder: Path) -> list[st
         "run",
         *urls,
         *(part for name, value in options.items() for part in (f"--{name}", value)),
+        "--snapshots",
     ]
 
 
 @contextmanager
-def crawled(folder: Path) -> Iterator[tuple[str, RealProxy]]:
-    """Let two nodes crawl the shops; yield the address of their Redis, and a proxy that may be killed."""
+def crawled(folder: Path) -> Iterator[Crawled]:
+    """Let two nodes crawl the shops."""
+    token = secrets.token_hex(16)
+    (folder / "token").write_text(token)
     with ExitStack() as stack:
         urls = [stack.enter_context(serve_shop_in_thread(**one)).url for one in SHOPS]
         proxies = [RealProxy(f"127.0.2.{number + 1}", folder / f"proxy{number}") for number in range(PROXIES)]
@@ -99,11 +126,12 @@ def crawled(folder: Path) -> Iterator[tuple[str, RealProxy]]:
         server = EmbeddedRedis(folder / "redis")
         redis = asyncio.run(server.start())
         stack.callback(lambda: asyncio.run(server.stop()))
-        for node in ("alpha", "beta"):
-            running = subprocess.Popen(command(node, urls, redis, folder))
+        ports = {node: free_port() for node in ("alpha", "beta")}
+        for node, port in ports.items():
+            running = subprocess.Popen(command(node, urls, redis, folder, port))
             stack.callback(running.wait)
             stack.callback(running.terminate)
-        yield redis, proxies[-1]
+        yield Crawled(redis, proxies[-1], f"http://127.0.0.1:{ports['alpha']}/", token)
 
 
 async def begun_crawl(client: RedisClient) -> Crawl:
@@ -147,34 +175,76 @@ def picture(snapshot: Snapshot, title: str, width: int, height: int) -> str:
     return _FONT_FACE.sub("", drawn).replace("Fira Code, monospace", FONTS)
 
 
-def page_pictures(snapshot: Snapshot, title: str) -> None:
-    """Take pictures of the web page in a browser: on a desktop, and on a phone."""
-    token = secrets.token_hex(16)
-    served = MetricsServer(lambda _: snapshot, SystemClock(), __version__, "127.0.0.1", 0, title, token)
-    with served, sync_playwright() as playwright:
-        arguments = ["--no-sandbox"]
-        browser = playwright.chromium.launch(executable_path=find_browser().path, args=arguments)
-        for width, height in PAGES:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.goto(served.page_url)
-            page.fill("#token", token)
-            page.click("#token-form button")
-            page.wait_for_selector("#sites tr")
-            page.evaluate("scrollTo(0, 0)")
-            page.screenshot(path=DOCS / f"page-{width}x{height}.png")
-            print(DOCS / f"page-{width}x{height}.png")
-        browser.close()
+async def reached(page: Page, url: str) -> None:
+    """Open a page once its node serves it."""
+    deadline = time.monotonic() + STARTS_S
+    while True:
+        try:
+            await page.goto(url)
+        except Error:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
 
 
-def main() -> None:
-    """Crawl, watch, and write the pictures."""
-    with tempfile.TemporaryDirectory(prefix="screens-") as folder, crawled(Path(folder)) as (redis, dying):
-        snapshot, title = asyncio.run(watched(redis, dying))
+@asynccontextmanager
+async def opened_page(crawl: Crawled) -> AsyncIterator[Page]:
+    """Open the web page of a node, and name it the token: its curves begin then."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=find_browser().path, args=["--no-sandbox"])
+        width, height = PAGES[0]
+        page = await browser.new_page(viewport={"width": width, "height": height})
+        await reached(page, crawl.page_url)
+        await page.fill("#token", crawl.token)
+        await page.click("#token-form button")
+        await page.wait_for_selector("#sites tr", timeout=1000 * STARTS_S)
+        yield page
+        await browser.close()
+
+
+async def page_pictures(page: Page) -> None:
+    """Take pictures of the web page: on a desktop, its dead letters and what a context shows, and on a phone."""
+    for width, height in PAGES:
+        await page.set_viewport_size({"width": width, "height": height})
+        # The curves are drawn anew for the width.
+        await page.wait_for_timeout(REDRAWN_MS)
+        await page.evaluate("scrollTo(0, 0)")
+        await taken(page, f"page-{width}x{height}.png")
+    width, height = PAGES[0]
+    await page.set_viewport_size({"width": width, "height": height})
+    visits = page.locator("section", has=page.locator("#contexts"))
+    await visits.locator("tr", has_text=SHOWN).filter(has_text="settling").first.get_by_role("button").click()
+    with suppress(Error):
+        # Its visit may have ended just now.
+        await page.wait_for_selector("#glance img", timeout=GLANCE_MS)
+    await taken(visits, "page-visits.png")
+    await page.wait_for_selector("#letters img", timeout=GLANCE_MS)
+    await taken(page.locator("#dead-letters"), "page-dead.png")
+
+
+async def taken(what: Page | Locator, name: str) -> None:
+    """Take a picture of what is seen of the page, or of a part of it."""
+    await what.screenshot(path=DOCS / name)
+    print(DOCS / name)
+
+
+async def pictures(crawl: Crawled) -> None:
+    """Watch the crawl, and write all pictures while it is at work."""
+    async with opened_page(crawl) as page:
+        snapshot, title = await watched(crawl.redis, crawl.dying)
         for width, height in SIZES:
             path = DOCS / f"view-{width}x{height}.svg"
             path.write_text(picture(snapshot, title, width, height), encoding="utf-8")
             print(path)
-        page_pictures(snapshot, title)
+        await page_pictures(page)
+
+
+def main() -> None:
+    """Crawl, watch, and write the pictures."""
+    with tempfile.TemporaryDirectory(prefix="screens-") as folder, crawled(Path(folder)) as crawl:
+        asyncio.run(pictures(crawl))
 
 
 if __name__ == "__main__":
