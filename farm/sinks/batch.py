@@ -177,9 +177,7 @@ class BatchingWriter(Generic[Encoded]):
 
     def _run(self, opened: Future[None], fresh: bool) -> None:
         try:
-            if fresh:
-                self._store.clear()
-            self._open_patiently()
+            self._open_patiently(fresh=fresh)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller of `open` waits for it
             self._finished.set_result(None)
             opened.set_exception(error)
@@ -213,10 +211,12 @@ class BatchingWriter(Generic[Encoded]):
                 sleep(pause_s)
                 pause_s *= 2
 
-    def _open_patiently(self) -> None:
+    def _open_patiently(self, *, fresh: bool) -> None:
         end, pause_s = monotonic() + min(OPENING_S, self._patience_s), FIRST_RETRY_S
         while True:
             try:
+                if fresh:
+                    self._store.clear()
                 return self._store.open()
             except StoreAway as error:
                 if self._closing or monotonic() + pause_s >= end:

@@ -136,11 +136,9 @@ class _FolderStore:
         self._skipped.append([entry for skips, _ in group for entry in skips])
 
     def close(self) -> None:
-        try:
-            self.store.close()
-        finally:
-            # Closing is tried again where the store is away.
-            self._closing.close()
+        # First: who has waited for the end of the store may open this too.
+        self._closing.close()
+        self.store.close()
 
 
 class RecordSink:

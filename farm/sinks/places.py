@@ -7,7 +7,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from farm.resources.files import sync_folder
 
 DRAFT_SUFFIX = ".open"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
 
 
 class SegmentPlace(Protocol):
@@ -105,6 +106,32 @@ class LocalPlace:
 def stem_of(*words: str) -> str:
     """Return how the names of segments begin, of words that may have any character."""
     return "-".join(["part", *(_NOT_IN_NAMES.sub("_", word) for word in words), ""])
+
+
+def names_of_stem(names: Iterable[str], stem: str, suffix: str) -> Iterator[tuple[int, str]]:
+    """Yield number and name of the files of a stem that end so."""
+    for name in names:
+        found = _PART.fullmatch(name)
+        if found and found[1] == stem and found[3] == suffix:
+            yield int(found[2]), name
+
+
+def files_of_stem(folder: Path, stem: str, suffix: str) -> dict[int, Path]:
+    """Return these files in a folder by their numbers; none where there is no folder. Raises OSError."""
+    return {number: folder / name for number, name in names_of_stem(_names_in(folder), stem, suffix)}
+
+
+def stems_in(folder: Path, suffix: str) -> set[str]:
+    """Return the stems of the files in a folder that end so. Raises OSError."""
+    found = map(_PART.fullmatch, _names_in(folder))
+    return {one[1] for one in found if one and one[3] == suffix}
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names, not paths
+    except FileNotFoundError:
+        return []
 
 
 def sidecar_folder(private: Path, name: str) -> Path:

@@ -6,29 +6,27 @@ of its segment, so that the names alone say after a kill what was done: a log wh
 any other goes on. Where the place is far the next log takes records meanwhile; when that one is full it waits, so
 that there are two logs at most. An id stands once in all segments of an output folder, by whatever node names:
 their ids are in sidecars, and are read back where one of the node's own is missing. The items of pages are in the
-log with them, and become a segment of the same number in the folder `items`.
+log with them, and become a segment of the same number in the folder `items`. One store at a time has the logs: one
+whose end was given up may still be at work on them when the next run of the process begins.
 """
 
 import contextlib
 import math
-import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
-from farm.resources.files import sync_folder
+from farm.resources.files import FileLock, sync_folder
 from farm.sinks.append_log import AppendLog, Revised
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
-from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace
+from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace, files_of_stem, names_of_stem, stems_in
 from farm.sinks.publication import ITEMS_DRAFT, Publication, Upload
 from farm.sinks.segment_format import SegmentFormat
 from farm.sinks.store import StoreAway
 
-_PART = re.compile(r"\.?(part-[A-Za-z0-9._-]{1,200}-)([0-9]{6,18})(\.[a-z.]{1,20})")
 _NO_END = 1 << 62
 _LOOK_S = 1.0
 """How often a log that is old enough is tried again, while the one before it is on its way."""
@@ -58,6 +56,7 @@ class SegmentStore:
         self._log: AppendLog | None = None
         self._sealed: list[Publication] = []
         self._upload: Upload | None = None
+        self._lock = FileLock(sidecars / "lock")
         self._since = math.inf
         self._number = 0
         self._before = 0
@@ -77,16 +76,17 @@ class SegmentStore:
         with self._prepared() as own:
             for stem in (*self._former_stems(own), own):
                 self._stem = stem
-                logs = self._numbered(self._logs, self._log_suffix)
+                logs = files_of_stem(self._logs, self._stem, self._log_suffix)
                 for number in self._segments() | logs.keys():
                     if self._form.converter is not None:
                         self._place.remove(self._items_segment(number))
                     self._place.remove(self._segment(number))
                 for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
-                    for path in self._numbered(folder, suffix).values():
+                    for path in files_of_stem(folder, self._stem, suffix).values():
                         path.unlink(missing_ok=True)
             if self._form.payloads is not None:
                 self._form.payloads.clear(self._sidecars)
+        self._lock.release()
 
     def open(self) -> None:
         """Take up the logs that a killed run has left, and learn which ids there are.
@@ -181,6 +181,10 @@ class SegmentStore:
         """Make a segment of the rest. Raises `OutputUnwritable`; the records are in the log then."""
         try:
             with self._translated():
+                if not self._lock.is_held:
+                    self._hold()
+                    # A repetition, and another run may have had the logs since.
+                    self._sealed = [sealed for sealed in self._sealed if sealed.log.path.exists()]
                 if self._upload is not None:
                     self._upload.stop()
                     self._upload = None
@@ -197,12 +201,19 @@ class SegmentStore:
             if self._form.payloads is not None:
                 self._form.payloads.close()
             self._place.close()
+            self._lock.release()
+
+    def _hold(self) -> None:
+        """Have the logs for this store alone. Raises OSError, and `StoreAway` where another one has them."""
+        if not self._lock.take():
+            raise StoreAway(f"{self.name} is still being written by a run whose end was given up")
 
     def _release(self) -> Path:
         """Let go of the logs, for another run in this process, and return where they are."""
         logs = [sealed.log for sealed in self._sealed] + ([self._log] if self._log is not None else [])
         for log in logs:
             log.close()
+        self._lock.release()
         return logs[0].path if len(logs) == 1 else self._logs
 
     @contextlib.contextmanager
@@ -213,6 +224,7 @@ class SegmentStore:
                 for folder in (self._logs, self._sidecars):
                     folder.mkdir(parents=True, exist_ok=True)
                 sync_folder(self._sidecars.parent)
+                self._hold()
                 self._stem = self._place.stem(self._node)
                 yield self._stem
         except FarmError:
@@ -224,21 +236,20 @@ class SegmentStore:
     def _take_up(self) -> tuple[set[int], int]:
         """Learn the ids in the segments of the stem; return the numbers of its logs, and the last of all."""
         finished = self._segments()
-        logs = self._numbered(self._logs, self._log_suffix)
+        logs = files_of_stem(self._logs, self._stem, self._log_suffix)
         for suffix in (DRAFT_SUFFIX, ITEMS_DRAFT):
-            for path in self._numbered(self._logs, suffix).values():
+            for path in files_of_stem(self._logs, self._stem, suffix).values():
                 path.unlink(missing_ok=True)
         for number in finished & logs.keys():
             logs.pop(number).unlink(missing_ok=True)
-        sidecars = self._numbered(self._sidecars, ".index").keys()
+        sidecars = files_of_stem(self._sidecars, self._stem, ".index").keys()
         for number in sorted((finished | sidecars) - logs.keys()):
             self._learn(number, is_there=number in finished)
         return {*logs}, max(finished | sidecars, default=0)
 
     def _former_stems(self, own: str) -> list[str]:
         """Return the stems by other node names that this output folder has had."""
-        found = map(_PART.fullmatch, os.listdir(self._sidecars))  # noqa: PTH208 - names, not paths
-        return sorted({one[1] for one in found if one and one[3] == ".index" and one[1] != own})
+        return sorted(stems_in(self._sidecars, ".index") - {own})
 
     def _finish(self, numbers: Iterable[int]) -> None:
         """Make segments of the logs with these numbers."""
@@ -323,21 +334,8 @@ class SegmentStore:
         return f"{ITEMS}/{self._segment(number)}"
 
     def _segments(self) -> set[int]:
-        return {number for number, _ in self._of_node(self._place.names(self._stem), self._form.suffix)}
-
-    def _numbered(self, folder: Path, suffix: str) -> dict[int, Path]:
-        try:
-            names = os.listdir(folder)  # noqa: PTH208 - names, not paths
-        except FileNotFoundError:
-            return {}
-        return {number: folder / name for number, name in self._of_node(names, suffix)}
-
-    def _of_node(self, names: Iterable[str], suffix: str) -> Iterator[tuple[int, str]]:
-        """Yield number and name of this node's files."""
-        for name in names:
-            found = _PART.fullmatch(name)
-            if found and found[1] == self._stem and found[3] == suffix:
-                yield int(found[2]), name
+        names = self._place.names(self._stem)
+        return {number for number, _ in names_of_stem(names, self._stem, self._form.suffix)}
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

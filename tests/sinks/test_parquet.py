@@ -137,7 +137,10 @@ def test_nodes_share_a_folder(tmp_path: Path) -> None:
         write(store, number)
         store.close()
     assert rows_there(tmp_path) == 3
-    assert [opened(tmp_path, node, node).records for node in ("n1", "n1-1")] == [1, 1]
+    for node in ("n1", "n1-1"):
+        store = opened(tmp_path, node, node)
+        assert store.records == 1
+        store.close()
     stores[0].clear()
     assert rows_there(tmp_path) == 2
     again = opened(tmp_path, "n1", "n1")
