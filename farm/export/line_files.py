@@ -41,6 +41,7 @@ class LineFiles:
         self.folder = folder
         self._files = files
         self._items = items
+        self._numbers = {file: number for number, file in enumerate(files)}
         self._counts: list[int] = []
         self._reading: tuple[int, int, BinaryIO | None] = (0, 0, None)
         if not items and len(files) == 1 and is_of_items(files[0]):
@@ -97,7 +98,7 @@ class LineFiles:
         with _unpacked(file) as (raw, unpacked):
             size_bytes = raw.seek(0, os.SEEK_END)
             raw.seek(0)
-            self._reading = (self._files.index(file) if file in self._files else 0, size_bytes, raw)
+            self._reading = (self._numbers.get(file, 0), size_bytes, raw)
             yield from _decoded(file, unpacked)
 
 

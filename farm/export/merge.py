@@ -58,6 +58,7 @@ class Merge:
                 self._database.execute("CREATE INDEX places ON found (source, place) WHERE kept")
                 self._database.execute("COMMIT")
         except BaseException:
+            # Also at a Ctrl-C: without an end of `__enter__` there is no `__exit__`, and the file would stay.
             self._database.close()
             raise
         return self

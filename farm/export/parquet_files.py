@@ -40,6 +40,7 @@ class ParquetFiles:
         self.folder = folder
         self._files = files
         self._items = items
+        self._numbers = {file: number for number, file in enumerate(files)}
         self._share = 0.0
         self._counts: list[int] = []
 
@@ -71,7 +72,7 @@ class ParquetFiles:
             yield decoded(row, self.name)
 
     def _read(self, file: StoredFile, names: Sequence[str], at_once: int) -> Iterator[StoredRecord]:
-        self._share = self._files.index(file) / len(self._files)
+        self._share = self._numbers[file] / len(self._files)
         return _rows_of(file, names, NEEDED, at_once)
 
     def items(self) -> Iterator[StoredRecord]:

@@ -156,7 +156,7 @@ class ParserPool:
             )
         except OSError as error:
             # No memory, no process or no descriptor is left: that is no reason to end the run.
-            raise ParserFailed(f"no parser can be started ({error.strerror})") from None
+            raise ParserFailed(f"no parser can be started ({error.strerror})", innocent=True) from None
         self._all.add(process.pid)
         self._own(process.pid)
         return _Parser(process)

@@ -16,17 +16,17 @@ def read_toml(option: str, path: Path, most_bytes: int) -> tuple[str, dict[str, 
     try:
         with path.open("rb") as file:
             data = file.read(most_bytes + 1)
-        text = data.decode()
     except OSError as error:
         raise UsageError(f"{option} {path} cannot be read ({error.strerror}); give a TOML file.") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     if len(data) > most_bytes:
         raise UsageError(
             f"{path} is larger than {most_bytes >> 10:,} KiB; divide it, or leave something out."
         )
     try:
+        text = data.decode()
         return text, tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         what, _, where = str(error).partition(" (at ")
         place = f", {where.rstrip(')')}" if where else ""

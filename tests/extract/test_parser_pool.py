@@ -131,8 +131,10 @@ async def test_a_parser_that_cannot_be_started_fails_its_page_alone(
 ) -> None:
     """What a system says that has no processes or descriptors left must not end the run."""
     monkeypatch.setattr("sys.executable", "/nowhere/python")
-    with pytest.raises(ParserFailed, match=r"^no parser can be started \(No such file"):
+    with pytest.raises(ParserFailed, match=r"^no parser can be started \(No such file") as failed:
         await markdown(pool, "a")
+    # Nor does it say anything of the page's renderer.
+    assert failed.value.innocent
     monkeypatch.undo()
     assert await markdown(pool, "b") == "b"
     assert len(owned.all) == 1
