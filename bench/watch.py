@@ -169,6 +169,7 @@ def run(
             process.terminate()
             process.wait()
         except BaseException:
+            # Also at a Ctrl-C: the subject would run on, and disturb the next measurement.
             process.terminate()
             raise
         watched = watch.stop()

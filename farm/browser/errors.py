@@ -104,6 +104,8 @@ def playwright_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        # Playwright raises no class of its own for it, but a plain Exception: caught by anything narrower, a dead
+        # driver would end the run as a fault of the farm's.
         if not is_driver_exit(error):
             raise
         raise DriverExited(str(error)) from error

@@ -90,6 +90,7 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
+        # Whatever a command lets through: an exit code and a sentence are for users, a traceback is not.
         if received() is not None:
             # What was under way when the signal came has made an error of its own of it.
             raise

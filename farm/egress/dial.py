@@ -142,6 +142,7 @@ class Dialer:
         try:
             await open_tunnel(connection, upstream, authority, self._params)
         except BaseException:
+            # Also when cancelled, by a page that is left: the connection to the proxy is nobody's then.
             connection.abort()
             raise
         return connection
@@ -179,6 +180,7 @@ class Dialer:
                 lambda: Connection(loop, self._params.buffer_bytes, traffic), sock=sock
             )
         except BaseException:
+            # Also when cancelled: no transport has the socket yet.
             sock.close()
             raise
         return connection

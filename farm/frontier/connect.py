@@ -88,6 +88,7 @@ class _Pool(redis.asyncio.BlockingConnectionPool):
             if not connection.is_connected or await connection.can_read():
                 await self.ensure_connection(connection)
         except BaseException:
+            # Also when cancelled: the pool would have one connection less for good.
             await self.release(connection)
             raise
         return connection
@@ -150,6 +151,7 @@ async def connect(
             raise
         raise FrontierUnavailable(sentence) from None
     except BaseException:
+        # Refused or cancelled: nobody else has the client yet, whose connections would stay open.
         await client.close()
         raise
     client.patience_s = patience_s

@@ -122,6 +122,7 @@ class EmbeddedRedis:
             self._identity = self._spawn(socket)
             await self._wait_until_ready(log_size)
         except BaseException:
+            # Also when cancelled: the server would go on, and hold its folder against the next run.
             await self._discard(socket)
             raise
         return self._identity.url

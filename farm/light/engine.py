@@ -92,6 +92,7 @@ class LightEngine:
             await self.close()
             raise BrowserUnavailable(self._sentence(str(error))) from error
         except BaseException:
+            # Cancelled, or a bug.
             await self.close()
             raise
         self.took_ms = round((time.monotonic() - begun) * 1000)

@@ -177,6 +177,7 @@ async def open_light_tab(engine: LightEngine, proxy_url: str, params: LightTabPa
             FailureKind.CRASH, f"no tab of the light engine: {str(error) or 'too slow'}"
         ) from error
     except BaseException:
+        # Also when cancelled: the engine would keep the connection, and what was opened by it.
         connection.close("it was not opened")
         raise
     return tab

@@ -213,7 +213,7 @@ class NodeProcess:
                     # A terminal's Ctrl-C is for the supervisor, and the group is killed as one.
                     start_new_session=True,
                 )
-        except BaseException:
+        except BaseException:  # also when cancelled: nobody else knows this end, which would stay open
             ours.close()
             raise
         self._reaper.kill(process.pid)
