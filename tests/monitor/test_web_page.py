@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -22,23 +22,10 @@ from farm.monitor.web_page import MOST_STREAMS, token_of
 from farm.monitor.web_state import page_state
 from tests.clock import ManualClock
 
-from .served import BEARER, TOKEN, Told, ask, serving
+from .served import BEARER, TOKEN, Told, ask
 from .simulated import simulated
 
 NAMED = {"sites", "proxies", "nodes", "contexts", "events"}
-
-
-@pytest.fixture
-def told() -> Told:
-    """Nothing yet."""
-    return Told()
-
-
-@pytest.fixture
-def server(told: Told, tmp_path: Path) -> Iterator[MetricsServer]:
-    """Yield a server of a simulated farm."""
-    with serving(told, tmp_path) as running:
-        yield running
 
 
 def state_of(server: MetricsServer, headers: Mapping[str, str] | None = None) -> dict[str, object]:

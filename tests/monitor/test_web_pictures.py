@@ -2,30 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from farm.monitor import web_page
 from farm.monitor.metrics_server import MetricsServer
 
-from .served import BEARER, Told, ask, serving
+from .served import BEARER, Told, ask
 
 JPEG = b"\xff\xd8\xff and so on"
-
-
-@pytest.fixture
-def told() -> Told:
-    """Nothing yet."""
-    return Told()
-
-
-@pytest.fixture
-def server(told: Told, tmp_path: Path) -> Iterator[MetricsServer]:
-    """Yield a server of a simulated farm."""
-    with serving(told, tmp_path) as running:
-        yield running
 
 
 def test_dead_letters_are_told_to_whoever_has_the_token(
