@@ -138,12 +138,15 @@ def throttle_delay_s(
     """Return how long an answer delays its URL, in seconds; None if its status does not throttle.
 
     The site's own Retry-After counts; without one the delay grows with `throttled`, the number of times that
-    the URL was put off before. The names of the headers are in lower case.
+    the URL was put off before. So it does if the site says again that it need not be waited for: its word was
+    wrong. The names of the headers are in lower case.
     """
     if status not in THROTTLING:
         return None
     asked_s = retry_after_s(headers.get("retry-after"), now, params)
-    return backoff_s(throttled + 1, jitter, params) if asked_s is None else asked_s
+    if asked_s is None or (asked_s == 0 and throttled):
+        return backoff_s(throttled + 1, jitter, params)
+    return asked_s
 
 
 def put_off(status: int, delay_s: float, throttled: int, params: RetryParams) -> Retry | Bury:

@@ -344,4 +344,5 @@ async def _yield_to_loop() -> int:
 
 
 def _is_nofollow(rel: str) -> bool:
-    return bool(rel) and "nofollow" in rel.lower().split()
+    # The standard wants spaces between the words; many sites write commas, which search engines accept.
+    return bool(rel) and "nofollow" in rel.lower().replace(",", " ").split()

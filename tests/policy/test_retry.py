@@ -150,7 +150,10 @@ def test_other_answers_do_not_throttle(status: int) -> None:
 def test_an_answer_that_throttles_says_for_how_long(status: int) -> None:
     """By its Retry-After; without a readable one the delay grows with the times before, up to the cap."""
     assert throttle_delay_s(status, {"retry-after": "7"}, 4, NOW, 0.0, PARAMS) == 7.0
-    assert throttle_delay_s(status, {"retry-after": "0"}, 4, NOW, 0.0, PARAMS) == 0.0
+    of_nought = [
+        throttle_delay_s(status, {"retry-after": "0"}, times, NOW, 0.0, PARAMS) for times in (0, 1, 4)
+    ]
+    assert of_nought == [0.0, 1.0, 8.0], "it would be given up within a second"
     delays = [throttle_delay_s(status, {}, before, NOW, 0.0, PARAMS) for before in (0, 1, 4, 50)]
     assert delays == [0.5, 1.0, 8.0, 30.0]
     assert throttle_delay_s(status, {"retry-after": "soon"}, 0, NOW, 0.5, PARAMS) == 0.75

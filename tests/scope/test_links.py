@@ -64,7 +64,7 @@ async def test_what_is_not_visited_is_reported_once_with_its_reason() -> None:
         Link("mailto:jane@a.example"),
         Link("mailto:jane@a.example"),
         Link("https://a.example/" + "x" * 3000),
-        Link("https://a.example/ad", rel="UGC NoFollow"),
+        Link("https://a.example/ad", rel="ugc,NoFollow, sponsored"),
     ]
     tasks, skips = await sorter().sort(links, REFERRER)
     assert tasks == []
