@@ -13,6 +13,7 @@ whose end was given up may still be at work on them when the next run of the pro
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 
@@ -137,14 +138,9 @@ class SegmentStore:
             self._roll()
 
     def _append(self, log: AppendLog, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        entries = list(
-            {
-                entry[0]: entry
-                for one in group
-                for entry in one
-                if entry[0] not in self._keys or isinstance(entry, Revised)
-            }.values()
-        )
+        every = chain.from_iterable(group)
+        fresh = (entry for entry in every if entry[0] not in self._keys or isinstance(entry, Revised))
+        entries = list({entry[0]: entry for entry in fresh}.values())
         written = [line for _, line in entries]
         if entries and not log.lines and (preamble := self._form.preamble(self._segment(self._number))):
             first = entries[0][0], preamble + entries[0][1]
@@ -160,10 +156,7 @@ class SegmentStore:
         return log.lines >= self._form.most_rows or log.size_bytes >= most_bytes
 
     def due_s(self) -> float:
-        """Return in how many seconds `flush` is to be called: when the oldest record of the log is too old.
-
-        Later where the log before it is still on its way.
-        """
+        """Return in how many seconds to `flush`: when the log's oldest record is too old, later beside an upload."""
         left_s = self._since + self._place.most_age_s - monotonic()
         return max(left_s, _LOOK_S) if self._is_uploading else left_s
 
@@ -237,11 +230,9 @@ class SegmentStore:
         """Learn the ids in the segments of the stem; return the numbers of its logs, and the last of all."""
         finished = self._segments()
         logs = files_of_stem(self._logs, self._stem, self._log_suffix)
-        for suffix in (DRAFT_SUFFIX, ITEMS_DRAFT):
-            for path in files_of_stem(self._logs, self._stem, suffix).values():
-                path.unlink(missing_ok=True)
         for number in finished & logs.keys():
             logs.pop(number).unlink(missing_ok=True)
+            self._drop_drafts(number)
         sidecars = files_of_stem(self._sidecars, self._stem, ".index").keys()
         for number in sorted((finished | sidecars) - logs.keys()):
             self._learn(number, is_there=number in finished)
@@ -288,6 +279,13 @@ class SegmentStore:
             "--sink",
             framing=self._form.framing,
         )
+        # Not before: a live run by the same name, of another output folder, has its log locked.
+        self._drop_drafts(number)
+
+    def _drop_drafts(self, number: int) -> None:
+        """Remove what a kill has left of making a segment."""
+        for suffix in (DRAFT_SUFFIX, ITEMS_DRAFT):
+            (self._logs / f".{self._stem}{number:06}{suffix}").unlink(missing_ok=True)
 
     def _seal(self, log: AppendLog) -> Publication:
         """Take no more lines into the log: nothing is added to what may be on its way already."""

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -228,6 +228,24 @@ def test_a_disk_that_is_full_has_what_was_confirmed(
     (path,) = (small_disk / "sink").iterdir()
     form = parquet.ParquetFormat() if kind == "parquet" else WarcFormat()
     assert [key.hex() for key in form.ids(path)] == confirmed
+
+
+def test_a_run_that_is_refused_leaves_the_draft_of_the_other_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another output folder, by the same name into the same folder."""
+    store = opened(tmp_path)
+    write(store, 1)
+    convert = parquet.ParquetFormat.convert
+
+    def beside(form: parquet.ParquetFormat, log: Path, draft: BinaryIO) -> None:
+        with pytest.raises(OutputUnwritable, match="is being written to by another run"):
+            opened(tmp_path, private="other")
+        convert(form, log, draft)
+
+    monkeypatch.setattr(parquet.ParquetFormat, "convert", beside)
+    store.close()
+    assert len(rows(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("then", ["n1", "another"])
