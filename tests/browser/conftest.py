@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,11 @@ class Browsing:
         """Add a slot with a slot proxy of its own."""
         self.slot_proxies[name] = await self.gateway.open(name)
         return self.pool.slot(name, self.slot_proxies[name].proxy_url)
+
+    async def slot_with(self, tab: TabParams) -> ContextSlot:
+        """Add a slot whose contexts have these parameters, until the next one; what is the engine's own stays."""
+        self.pool._slot_params = replace(self.pool._slot_params, tab=tab)
+        return await self.slot(f"with-{len(self.slot_proxies)}")
 
 
 def lease(url: str) -> Lease:

@@ -6,17 +6,20 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from farm.browser.collector import DocumentHead, ReadParams, checked, page_of
+from farm.browser.render import RenderParams
 from farm.detect import detect
 from farm.model.errors import RenderError
 from farm.model.page import Image
 from fixtures.pages import served_by
-from tests.browser.conftest import Browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, seen, visit
 
+BY_ONE_BROWSER = pytest.mark.asyncio(loop_scope="module")
 PARAMS = ReadParams()
 WHOLE: dict[str, Any] = {
     **dict.fromkeys(("url", "reason", "title", "text", "html", "robots", "lang", "charset", "came"), "x"),
@@ -87,7 +90,10 @@ LARGE = {
 }
 
 
-@pytest.fixture
+rendering = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[str]:
     """Serve these pages by name."""
 
@@ -101,6 +107,7 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
+@BY_ONE_BROWSER
 async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering: Browsing, site: str) -> None:
     """In a page's own world `document.title` is a form where it has one of that name; not in the farm's."""
     slot = await rendering.slot()
@@ -111,17 +118,19 @@ async def test_elements_in_place_of_a_documents_own_names_are_no_text(rendering:
         assert detect(page) is None
 
 
+@BY_ONE_BROWSER
 @pytest.mark.parametrize("name", FIELDS)
 async def test_a_field_in_place_of_an_elements_own_name_costs_nothing(
     rendering: Browsing, site: str, name: str
 ) -> None:
     """A form shows its fields as its own properties: such a page could not be read at all."""
-    page = await visit(await rendering.slot(), f"{site}/{name}")
+    page = await seen(rendering, f"{site}/{name}")
     assert "Within." in (page.text if name != "root" else page.html)
     assert "[object" not in page.text
     assert page.html.rstrip().endswith("</form>" if name == "root" else "</html>")
 
 
+@BY_ONE_BROWSER
 async def test_what_is_too_large_is_cut_and_named(rendering: Browsing, site: str) -> None:
     """In the page, before it is carried anywhere."""
     slot = await rendering.slot()

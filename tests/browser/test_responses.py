@@ -15,10 +15,11 @@ from farm.browser.responses import REQUESTS, CaptureParams
 from farm.browser.tab import TabParams
 from farm.model.page import CaptureRule, FetchedResponse, RenderedPage
 from fixtures.pages import served_by
-from tests.browser.conftest import browsing, visit
+from tests.browser.conftest import Browsing, browsing, pool_of_a_module, visit
 
 RENDER = RenderParams(page_timeout_s=20.0, settle_timeout_s=1.5)
 CAP = 100_000
+BY_ONE_BROWSER = pytest.mark.asyncio(loop_scope="module")
 PART = '{"part": 1}\n'
 PAGES = {
     "/shop": """<p>shop<script>(async () => {
@@ -79,20 +80,24 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return told
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[str]:
     """Serve the pages, also to requests of other methods than GET."""
     async with served_by(answer, every_method=True) as origin:
         yield origin
 
 
+pool = pool_of_a_module(RENDER, TabParams(capture=CaptureParams((CaptureRule(),))))
+
+
 async def captured(
-    folder: Path, url: str, *rules: str, params: CaptureParams | None = None
+    pool: Browsing, url: str, *rules: str, params: CaptureParams | None = None
 ) -> tuple[RenderedPage, tuple[FetchedResponse, ...]]:
     """Return the page, and its answers with addresses without their origin."""
     capture = params or CaptureParams(tuple(map(CaptureRule.parse, rules)), body_bytes=CAP)
-    async with browsing(folder / "engines", RENDER, tab=TabParams(capture=capture)) as pool:
-        page = await visit(await pool.slot(), url)
+    slot = await pool.slot_with(TabParams(capture=capture))
+    page = await visit(slot, url)
+    slot.retire()
     assert page.responses is not None
     return page, page.responses
 
@@ -107,9 +112,10 @@ def told(path: str, method: str = "GET") -> dict[str, Any]:
     return {"path": path, "method": method, "more": ""}
 
 
-async def test_answers_are_kept_whole_in_their_order(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_answers_are_kept_whole_in_their_order(pool: Browsing, site: str) -> None:
     """Fetched or by XMLHttpRequest; where a redirect led; nothing of what is no text; no data: address."""
-    page, answers = await captured(tmp_path, f"{site}/shop", "all")
+    page, answers = await captured(pool, f"{site}/shop", "all")
     assert page.text.endswith("all came")
     assert short(answers) == [
         ("GET", "api/first?a=1", 200),
@@ -133,9 +139,10 @@ async def test_answers_are_kept_whole_in_their_order(tmp_path: Path, site: str) 
     assert "responses" not in page.truncated
 
 
-async def test_frames_are_captured_and_preflights_are_not(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_frames_are_captured_and_preflights_are_not(pool: Browsing, site: str) -> None:
     """A frame of the page, one without an address, and an answer of another origin, once."""
-    _, answers = await captured(tmp_path, f"{site}/frames", "json")
+    _, answers = await captured(pool, f"{site}/frames", "json")
     assert sorted(short(answers)) == [
         ("GET", "api/inline", 200),
         ("GET", "api/inside", 200),
@@ -143,25 +150,28 @@ async def test_frames_are_captured_and_preflights_are_not(tmp_path: Path, site: 
     ]
 
 
-async def test_a_body_that_never_ends_is_kept_as_far_as_it_came(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_a_body_that_never_ends_is_kept_as_far_as_it_came(pool: Browsing, site: str) -> None:
     """And says that it is cut; the others are whole."""
-    page, answers = await captured(tmp_path, f"{site}/endless", "json")
+    page, answers = await captured(pool, f"{site}/endless", "json")
     never, whole = sorted(answers, key=lambda one: one.url, reverse=True)
     assert (never.body, never.is_cut) == (PART, True)
     assert (json.loads(whole.body or ""), whole.is_cut) == (told("/api/short"), False)
     assert page.truncated == ("responses",)
 
 
-async def test_a_body_that_breaks_off_is_left_out(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_a_body_that_breaks_off_is_left_out(pool: Browsing, site: str) -> None:
     """What came of it is no answer."""
-    page, answers = await captured(tmp_path, f"{site}/broken", "json")
+    page, answers = await captured(pool, f"{site}/broken", "json")
     assert [(one.status, one.body, one.is_cut) for one in answers] == [(200, None, True)]
     assert page.truncated == ("responses",)
 
 
-async def test_a_body_above_the_cap_is_left_out(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_a_body_above_the_cap_is_left_out(pool: Browsing, site: str) -> None:
     """One just below is kept."""
-    page, answers = await captured(tmp_path, f"{site}/large", "json")
+    page, answers = await captured(pool, f"{site}/large", "json")
     kept = {one.url.rpartition("/")[2]: one for one in answers}
     assert (kept["large"].body, kept["large"].is_cut) == (None, True)
     assert kept["fits"].body is not None
@@ -169,11 +179,12 @@ async def test_a_body_above_the_cap_is_left_out(tmp_path: Path, site: str) -> No
     assert page.truncated == ("responses",)
 
 
-async def test_number_and_sum_have_a_bound(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_number_and_sum_have_a_bound(pool: Browsing, site: str) -> None:
     """The first ones are kept, and the record says that there were more."""
     longest = len(json.dumps(told("/api/n10")))
     params = CaptureParams((CaptureRule(),), body_bytes=CAP, all_bytes=5 * longest, most=20)
-    page, answers = await captured(tmp_path, f"{site}/many", params=params)
+    page, answers = await captured(pool, f"{site}/many", params=params)
     assert len(answers) == 20
     bodies = [one.body for one in answers if one.body is not None]
     assert len(bodies) >= 5
@@ -182,16 +193,18 @@ async def test_number_and_sum_have_a_bound(tmp_path: Path, site: str) -> None:
     assert page.truncated == ("responses",)
 
 
-async def test_the_next_page_has_none_of_them(tmp_path: Path, site: str) -> None:
+@BY_ONE_BROWSER
+async def test_the_next_page_has_none_of_them(pool: Browsing, site: str) -> None:
     """Also where the page before fetches until the last moment."""
     capture = CaptureParams((CaptureRule(),))
-    async with browsing(tmp_path / "engines", RENDER, tab=TabParams(capture=capture)) as pool:
-        slot = await pool.slot()
-        before = await visit(slot, f"{site}/leaves")
-        assert before.responses
-        assert (await visit(slot, f"{site}/quiet")).responses == ()
+    slot = await pool.slot_with(TabParams(capture=capture))
+    before = await visit(slot, f"{site}/leaves")
+    assert before.responses
+    assert (await visit(slot, f"{site}/quiet")).responses == ()
+    slot.retire()
 
 
+@BY_ONE_BROWSER
 async def test_only_who_captures_hears_of_it(tmp_path: Path, site: str) -> None:
     """Without a rule the driver passes on nothing of XHR and fetch, and the browser keeps no body."""
     heard: list[str] = []
