@@ -156,7 +156,7 @@ class SegmentStore:
         return log.lines >= self._form.most_rows or log.size_bytes >= most_bytes
 
     def due_s(self) -> float:
-        """Return in how many seconds to `flush`: when the log's oldest record is too old, later beside an upload."""
+        """Return in how many seconds to `flush`: when the log's oldest record is too old, or after an upload."""
         left_s = self._since + self._place.most_age_s - monotonic()
         return max(left_s, _LOOK_S) if self._is_uploading else left_s
 
