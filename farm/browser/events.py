@@ -19,6 +19,8 @@ from farm.model.page import MOST_ERRORS, PageError
 MOST_DOCUMENTS = 40
 MOST_LOADING = 1_000
 """How many scripts of a page are tracked at once; a page can request a million."""
+ARRIVING_S = 0.025
+"""For so long a script that has come counts as pending: it has yet to run."""
 URL_CHARS = 2_000
 MESSAGE_CHARS = 300
 _AWAITED = frozenset({"Script", "Document"})
@@ -90,10 +92,14 @@ class PageEvents:
         self._ended(event)
 
     def _ended(self, event: dict[str, Any]) -> None:
-        if self.loading:
-            self.loading.discard(event["requestId"])
-            if not self.loading:
-                self._loaded.set()
+        if event["requestId"] in self.loading:
+            # Its end may be heard before the answer to an evaluation is looked at in which it was still loading.
+            asyncio.get_running_loop().call_later(ARRIVING_S, self._arrived, event["requestId"])
+
+    def _arrived(self, request_id: str) -> None:
+        self.loading.discard(request_id)
+        if not self.loading:
+            self._loaded.set()
 
 
 def _nothing() -> None:
