@@ -1,8 +1,8 @@
 """The sitemaps of a crawl, read beside the workers; their pages are added like links.
 
-Invariants: one node reads a sitemap, and another only where that node died meanwhile; at most `MOST_FILES`
-are read, and none twice; while one is being read, no node considers the crawl finished; what an index names is
-read whenever its reader ended; a file that cannot be read costs its own entries and nothing else.
+Invariants: one node reads a sitemap, and another only where that node died meanwhile; beside the first ones at
+most `MOST_FILES` are read, and none twice; while one is being read, no node considers the crawl finished; what an
+index names is read whenever its reader ended; a file that cannot be read costs its own entries and nothing else.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from farm.runtime.ports import Frontier, Scope, SharedCache, Sink
 
 log = logging.getLogger("farm.sitemaps")
 MOST_FILES = 2000
+"""Of those that indexes name, and of what is kept of one index."""
 AT_ONCE = 500
 CLAIM_S = 60.0
 """Of a file that is being read; prolonged meanwhile, so that another node soon takes up what a dead one was at."""
@@ -115,6 +116,7 @@ class SitemapFeed:
         try:
             waiting = deque(dict.fromkeys(await self._find()))
             known, claimed = set(waiting), list[str]()
+            most, left_out = len(known) + MOST_FILES, False
             while (waiting or claimed) and not self._control.ending:
                 if not waiting:
                     # Others read these, and may die over it.
@@ -126,9 +128,14 @@ class SitemapFeed:
                 if named is None:
                     claimed.append(url)
                 for other in named or ():
-                    if other not in known and len(known) < MOST_FILES:
+                    if other in known:
+                        continue
+                    if len(known) < most:
                         known.add(other)
                         waiting.append(other)
+                    elif not left_out:
+                        left_out = True
+                        log.warning("indexes name more than %d sitemaps; the others are not read", MOST_FILES)
             marking.cancel()
             await self._marks.drop(self._node)
         finally:

@@ -95,6 +95,23 @@ async def test_an_index_that_names_a_sitemap_twice_has_it_read_once() -> None:
     assert outside.seen == ["held by n1", *["read", "written"] * 3, "dropped"]
 
 
+async def test_of_very_many_sitemaps_the_first_are_read(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that the sites have themselves are no part of that number, however many seeds there are."""
+    monkeypatch.setattr("farm.runtime.sitemaps.MOST_FILES", 3)
+    outside = Outside()
+    outside.found = [f"http://{site}/sitemap.xml" for site in "abcde"]
+    outside.listed = {
+        name: [Entry(f"{name}/{number}", is_sitemap=True) for number in range(2)] for name in outside.found
+    }
+    await outside.feed(Control()).run()
+    assert outside.seen.count("read") == 5 + 3
+    assert [one for one in caplog.messages if "more than" in one] == [
+        "indexes name more than 3 sitemaps; the others are not read"
+    ]
+
+
 async def test_a_feed_that_is_broken_off_leaves_its_mark() -> None:
     """It ends by itself; until then another node may take the sitemap up."""
     outside, control = Outside(), Control()
