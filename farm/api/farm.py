@@ -209,7 +209,8 @@ class Farm:
                     "processes out."
                 )
             settings = settings.model_copy(update={"processes": 1})
-        given = [seeds] if isinstance(seeds, str | Mapping) else seeds
+        is_one = isinstance(seeds, str | Mapping)
+        given = cast("Iterable[str | Mapping[str, Any]]", [seeds] if is_one else seeds)
         plan = preflight(settings, given, handling, self.handlers.login)
         return replace(plan, stream=stream)
 

@@ -45,6 +45,17 @@ def test_a_wrong_keyword_is_refused_at_once_with_the_one_that_was_meant() -> Non
         Farm(scope="all")  # type: ignore[arg-type]
 
 
+def test_one_seed_may_have_a_meta(tmp_path: Path) -> None:
+    """Without a list around it."""
+    seed = {"url": "https://a.example/", "meta": {"list": "a"}}
+    plans = [Farm(output=str(tmp_path / "out"))._plan(seeds) for seeds in (seed, [seed], seed["url"])]
+    assert [[(one.url, dict(one.meta)) for one in plan.seeds] for plan in plans] == [
+        [("https://a.example/", {"list": "a"})],
+        [("https://a.example/", {"list": "a"})],
+        [("https://a.example/", {})],
+    ]
+
+
 def test_the_environment_gives_what_no_keyword_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As a flag wins over it, and it over `farm.toml`."""
     monkeypatch.chdir(tmp_path)
