@@ -3,18 +3,19 @@
 import asyncio
 import gzip
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from farm.browser.intercept import InterceptParams
 from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
 from tests.egress.servers import Talk, answering_once, listening, ok, read_head
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 CAP_S = 60.0
+PLAIN = TabParams(images=False)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 BODY = (
     b"<!doctype html><title>T</title><p>Begun.</p><script>fetch('/parsed')</script>"
@@ -41,13 +42,8 @@ WHOLE = {
 }
 
 
-@pytest.fixture
-async def pages(tmp_path: Path) -> AsyncIterator[Browsing]:
-    """Open a pool that would wait long for a page to settle."""
-    async with browsing(
-        tmp_path / "engines", RenderParams(page_timeout_s=CAP_S + 10, settle_timeout_s=CAP_S)
-    ) as opened:
-        yield opened
+# It would wait long for a page to settle.
+pages = pool_of_a_module(RenderParams(page_timeout_s=CAP_S + 10, settle_timeout_s=CAP_S))
 
 
 def answering_once_parsed(answer: bytes) -> Talk:
@@ -71,10 +67,14 @@ def answering_once_parsed(answer: bytes) -> Talk:
     return talk
 
 
-async def answered(pages: Browsing, talk: Talk) -> tuple[bool, tuple[str, ...], str, int]:
+async def answered(
+    pages: Browsing, talk: Talk, tab: TabParams = PLAIN
+) -> tuple[bool, tuple[str, ...], str, int]:
     """Visit a site that answers so and hangs up: whether the document broke off, what is cut, text and time."""
     async with listening(talk) as site:
-        page = await visit(await pages.slot(), f"{site.url}/")
+        slot = await pages.slot_with(tab)
+        page = await visit(slot, f"{site.url}/")
+        slot.retire()
     return bool(page.broke_off), page.truncated, page.text, page.timings_ms["settle"]
 
 
@@ -99,14 +99,13 @@ async def test_a_document_that_is_whole_is_no_broken_one(pages: Browsing, kind: 
 
 @pytest.mark.parametrize("mime", [b"application/octet-stream", b"text/csv", b"application/json"])
 @pytest.mark.parametrize("is_whole", [True, False])
-async def test_no_half_of_a_file_is_kept(tmp_path: Path, mime: bytes, *, is_whole: bool) -> None:
+async def test_no_half_of_a_file_is_kept(pages: Browsing, mime: bytes, *, is_whole: bool) -> None:
     """The browser tells the end of a stream and a broken connection alike; what was announced tells them apart."""
     content = b"1,2,3\n" * 10_000
     answer = ok(content, b"Content-Type: " + mime)
-    params = TabParams(intercept=InterceptParams(file_bytes=2**20))
-    async with browsing(tmp_path / "engines", tab=params) as pages:
-        broke_off, truncated, _, _ = await answered(
-            pages, answering_once(answer if is_whole else answer[:-30_000])
-        )
+    params = replace(PLAIN, intercept=InterceptParams(file_bytes=2**20))
+    broke_off, truncated, _, _ = await answered(
+        pages, answering_once(answer if is_whole else answer[:-30_000]), params
+    )
     assert broke_off is not is_whole
     assert ("download" in truncated) is not is_whole

@@ -1,9 +1,9 @@
 """Errors on a page are reported: requests, lines of the console, exceptions; each once, and bounded."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 
@@ -12,8 +12,9 @@ from farm.browser.render import RenderParams
 from farm.browser.tab import TabParams
 from farm.model.page import MOST_ERRORS, PageError
 from fixtures.pages import served_by
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
+BY_ONE_BROWSER = pytest.mark.asyncio(loop_scope="module")
 DEAD = "http://127.0.0.1:2"
 """Nobody listens on this port, and a browser may ask for it by a proxy."""
 PAGES = {
@@ -56,22 +57,20 @@ async def answer(request: web.Request) -> web.Response:
     return web.Response(text=text, content_type=kind, status=int(request.query.get("status", "200")))
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[str]:
     """Serve the pages."""
     async with served_by(answer) as origin:
         yield origin
 
 
-@pytest_asyncio.fixture
-async def shown(tmp_path: Path) -> AsyncIterator[Browsing]:
-    """Open a pool that loads stylesheets and images, and blocks one address."""
-    params = TabParams(blocked_urls=("*blocked*",))
-    render = RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0)
-    async with browsing(tmp_path / "engines", render, tab=params) as opened:
-        yield opened
+# It loads stylesheets and images, and blocks one address.
+shown = pool_of_a_module(
+    RenderParams(page_timeout_s=20.0, settle_timeout_s=5.0), TabParams(blocked_urls=("*blocked*",))
+)
 
 
+@BY_ONE_BROWSER
 async def test_requests_that_failed_are_named_with_what_they_were_for(shown: Browsing, site: str) -> None:
     """Not what the page gave up, what the farm blocks, images, nor answers to XHR and fetch."""
     page = await visit(await shown.slot(), f"{site}/broken")
@@ -92,6 +91,7 @@ async def test_requests_that_failed_are_named_with_what_they_were_for(shown: Bro
     assert {one.message for one in explained.errors} == {failure.detail, "answered 404", "answered 500"}
 
 
+@BY_ONE_BROWSER
 async def test_what_the_page_says_and_throws_is_told_once_each(shown: Browsing, site: str) -> None:
     """In the words of the browser's console, cut, with the script that it came from; also of a frame."""
     page = await visit(await shown.slot(), f"{site}/loud")
@@ -110,6 +110,7 @@ async def test_what_the_page_says_and_throws_is_told_once_each(shown: Browsing, 
     assert page.errors_more == 0
 
 
+@BY_ONE_BROWSER
 async def test_the_next_page_starts_without_errors(shown: Browsing, site: str) -> None:
     """And a page with more of them than are kept says how many."""
     slot = await shown.slot()
@@ -121,6 +122,7 @@ async def test_the_next_page_starts_without_errors(shown: Browsing, site: str) -
     assert len((await visit(slot, f"{site}/long")).errors) == MOST_ERRORS
 
 
+@BY_ONE_BROWSER
 async def test_a_page_without_errors_costs_no_message(shown: Browsing, site: str) -> None:
     """Neither in the driver nor here; one with a thousand costs no more than its bound and one for each answer."""
     slot = await shown.slot()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -16,12 +15,13 @@ from farm.browser.responses import CaptureParams
 from farm.browser.tab import TabParams
 from farm.model.page import PageExchange, RenderedPage
 from fixtures.pages import served_by
-from tests.browser.conftest import Browsing, browsing, visit
+from tests.browser.conftest import Browsing, pool_of_a_module, visit
 
 PIXEL = bytes.fromhex(
     "47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b"
 )
 SCRIPT = "document.title = 'größer €'; " + "// ä\n" * 10_000
+BY_ONE_BROWSER = pytest.mark.asyncio(loop_scope="module")
 PAGES = {
     "/page": """<title>page</title><link rel=stylesheet href=/a.css><script src=/a.js></script><img src=/a.gif>
         <iframe src=/inner></iframe><script>fetch('/api', { method: 'POST', body: 'x' })
@@ -63,20 +63,18 @@ async def answer(request: web.Request) -> web.StreamResponse:
     )
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def site() -> AsyncIterator[str]:
     """Serve the pages, also to requests of other methods than GET."""
     async with served_by(answer, every_method=True) as origin:
         yield origin
 
 
-@pytest_asyncio.fixture
-async def keeping(tmp_path: Path) -> AsyncIterator[Browsing]:
-    """Open a pool that keeps all that a page loads."""
-    render = RenderParams(page_timeout_s=20.0, settle_timeout_s=3.0)
-    tab = TabParams(capture=CaptureParams(exchanges=True), intercept=InterceptParams(body_bytes=2**20))
-    async with browsing(tmp_path / "engines", render, tab=tab) as opened:
-        yield opened
+# It keeps all that a page loads.
+keeping = pool_of_a_module(
+    RenderParams(page_timeout_s=20.0, settle_timeout_s=3.0),
+    TabParams(capture=CaptureParams(exchanges=True), intercept=InterceptParams(body_bytes=2**20)),
+)
 
 
 def loaded(page: RenderedPage, site: str) -> dict[tuple[str, str], PageExchange]:
@@ -84,6 +82,7 @@ def loaded(page: RenderedPage, site: str) -> dict[tuple[str, str], PageExchange]
     return {(one.method, one.url.removeprefix(site)): one for one in page.exchanges}
 
 
+@BY_ONE_BROWSER
 async def test_all_that_a_page_loads_is_there_as_it_was_sent(keeping: Browsing, site: str) -> None:
     """Scripts, styles, images, what scripts fetch, frames and redirects, once each; the next page has its own."""
     slot = await keeping.slot()
@@ -115,6 +114,7 @@ async def test_all_that_a_page_loads_is_there_as_it_was_sent(keeping: Browsing, 
     }
 
 
+@BY_ONE_BROWSER
 async def test_what_has_no_end_is_said_to_have_none(keeping: Browsing, site: str) -> None:
     """The site's doing, which no bound of ours has cut."""
     page = await visit(await keeping.slot(), f"{site}/endless")
@@ -123,6 +123,7 @@ async def test_what_has_no_end_is_said_to_have_none(keeping: Browsing, site: str
     assert (found["GET", "/breaks"].body, found["GET", "/breaks"].truncated) == (b"", "disconnect")
 
 
+@BY_ONE_BROWSER
 @pytest.mark.parametrize("bound", ["BODY_BYTES", "ALL_BYTES"])
 async def test_bodies_have_a_bound(
     keeping: Browsing, site: str, monkeypatch: pytest.MonkeyPatch, bound: str
