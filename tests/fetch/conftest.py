@@ -75,6 +75,12 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Trusted:
     return Trusted(tls, ca_file)
 
 
+@cache
+def tls_of(trust: TlsTrust) -> Callable[[bool], ssl.SSLContext]:
+    """Return the contexts of a trust, each made once: that reads all authorities of the system."""
+    return cache(trust.context)
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def parsers() -> AsyncIterator[ParserPool]:
     """Open a pool of one process."""
@@ -92,11 +98,10 @@ async def fetch(parsers: ParserPool) -> AsyncIterator[Fetch]:
 
     async def opened(trust: TlsTrust | None = None, **params: Any) -> Fetching:
         slot_proxy, events = await gateway.open("01"), list[Event]()
-        tls = cache((trust or TlsTrust()).context)
         clock = SystemClock()
         requests = {name: params.pop(name) for name in OF_REQUESTS & params.keys()}
         renderer = FetchRenderer(
-            DocumentClient(slot_proxy, tls),
+            DocumentClient(slot_proxy, tls_of(trust or TlsTrust())),
             PageReader(parsers),
             replace(PARAMS, requests=replace(REQUESTS, **requests), **params),
             SlotPhases("01", events.append, clock),
