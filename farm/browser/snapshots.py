@@ -23,7 +23,7 @@ from farm.browser.site_params import State, longest_first, secret_values
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost
 from farm.model.page import PageSnapshot
-from farm.model.secret import without_secrets
+from farm.model.secret import forms_of, without_secrets
 
 SNAPSHOT_S = 5.0
 CALL_S = 2.0
@@ -84,7 +84,7 @@ async def _are_frames_masked(tab: Tab, secrets: Sequence[str]) -> bool:
 async def _masked(send: Send, frame_id: str, secrets: Sequence[str]) -> tuple[str | None, bool]:
     """Mask the secrets in a frame; return its DOM without them, and whether it shows none of them any more."""
     made = await send("Page.createIsolatedWorld", CALL_S, frameId=frame_id, worldName=WORLD)
-    given = [secret for secret in secrets if secret]
+    given = sorted({form for secret in secrets for form in forms_of(secret)}, key=len, reverse=True)
     arguments = f"{orjson.dumps(given).decode()}, {HTML_CHARS}, {MOST_MASKED}"
     answer = await send(
         "Runtime.evaluate",

@@ -12,8 +12,11 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from urllib.parse import quote, unquote
 
 MASK = "***"
+_FORM_CHARS = 6
+"""Another form of a secret that is shorter occurs in any text."""
 USERINFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#\\]*@", re.IGNORECASE)
 """How an address begins that has a user or a password; its first group stays."""
 _USERINFO_INSIDE = re.compile(r"(://)[^\s/?#\\@]{1,300}@")
@@ -33,11 +36,21 @@ def without_credentials(text: str) -> str:
     return _USERINFO_INSIDE.sub(r"\1", text) if "@" in text else text
 
 
+def forms_of(secret: str) -> set[str]:
+    """Return a secret as it is, as an address writes it, and what it is where it was written so itself."""
+    others = {quote(secret, safe="!~*'()"), unquote(secret)}
+    return {secret, *(form for form in others if len(form) >= _FORM_CHARS)} - {""}
+
+
 def without_secrets(text: str, secrets: Sequence[str]) -> str:
-    """Return a text or HTML without these secrets, as they are or as HTML writes them, nor those in addresses."""
+    """Return a text or HTML without these secrets, as they are or as HTML and addresses write them.
+
+    Those in addresses are left out too.
+    """
     for secret in secrets:
-        for form in {secret, html.escape(secret), html.escape(secret, quote=False)} - {""}:
-            text = text.replace(form, MASK)
+        for form in forms_of(secret):
+            for written in {form, html.escape(form), html.escape(form, quote=False)}:
+                text = text.replace(written, MASK)
     return without_credentials(text)
 
 

@@ -33,6 +33,7 @@ BROKEN = """<!doctype html><body style="background: rgb(200, 40, 40)">
   told.textContent = 'you sent ' + secret;
   typed.value = secret;
   told.title = secret;
+  told.lang = encodeURIComponent(secret);
   host.attachShadow({ mode: 'open' }).innerHTML = '<b></b>';
   host.shadowRoot.firstChild.textContent = secret;
 </script>"""
@@ -92,10 +93,11 @@ async def test_a_snapshot_shows_the_page_without_secrets(pool: Browsing, site: s
     assert "<h1>Broken</h1>" in shown.html
     assert "you sent ***" in shown.html
     assert "s3cret&lt;" not in shown.html
+    assert "s3cret%3C" not in shown.html
     assert "joe:pw" not in shown.html
     assert slot.tab is not None
-    there = "[typed.value, told.title, host.shadowRoot.textContent].join()"
-    assert await slot.tab.page.evaluate(there) == "***,***,***", "the picture shows the page as it is now"
+    there = "[typed.value, told.title, told.lang, host.shadowRoot.textContent].join()"
+    assert await slot.tab.page.evaluate(there) == "***,***,***,***", "the picture shows the page as it is now"
     width, height, *colour = await slot.tab.page.evaluate(COLOUR, b64encode(shown.screenshot).decode())
     assert (width, height) == (1280, 800)
     assert all(abs(part - wanted) < 8 for part, wanted in zip(colour, (200, 40, 40), strict=True)), colour

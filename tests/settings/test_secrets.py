@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from farm.model.secret import SecretHeader, SecretPathUrl, SecretUrl
+from farm.model.secret import SecretHeader, SecretPathUrl, SecretUrl, without_secrets
 from farm.settings.commands import RunSettings
 
 SHOWN = {
@@ -61,3 +61,17 @@ def test_settings_are_dumped_and_shown_without_secrets() -> None:
     assert "redis://***@queue:6379" in shown
     assert "hunter2" not in shown
     assert settings.redis.reveal() == "redis://me:hunter2@queue:6379"
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("pass<word>", "a pass<word> b pass&lt;word&gt; c pass%3Cword%3E", "a *** b *** c ***"),
+        ("key%3Dvalue", "a key%3Dvalue b key=value", "a *** b ***"),
+        ("%20%2C%20", "a %20%2C%20 b , c", "a *** b , c"),
+        ("", "a b", "a b"),
+    ],
+)
+def test_a_secret_is_masked_however_it_is_written(secret: str, text: str, shown: str) -> None:
+    """As HTML and addresses write it, and as it was before; but for what occurs in any text."""
+    assert without_secrets(text, [secret]) == shown
