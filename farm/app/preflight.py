@@ -24,7 +24,8 @@ from farm.egress import AllowedNetwork, Guard
 from farm.egress.poster import HttpPoster
 from farm.egress.proxy_file import ProxyFile
 from farm.egress.webhook import WebhookClient, read_key
-from farm.extract.declaration import Declaration, read_declaration
+from farm.extract.declaration import Declaration
+from farm.extract.declaration_file import read_declaration
 from farm.extract.parser_pool import check_packages
 from farm.light.program import find_program
 from farm.model.errors import UsageError

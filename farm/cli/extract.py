@@ -21,7 +21,8 @@ from farm.export.destination import Destination, written
 from farm.export.filters import RecordFilter
 from farm.export.merge import Merge
 from farm.export.source import Source, StoredRecord
-from farm.extract.declaration import Declaration, read_declaration
+from farm.extract.declaration import Declaration
+from farm.extract.declaration_file import read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError

@@ -121,11 +121,11 @@ def test_a_browser_with_a_window_alone_knows_the_display(
     """Who may draw on a display may also read what is typed there."""
     monkeypatch.setenv("DISPLAY", ":7")
     monkeypatch.setenv("FARM_TOKEN", "secret")
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/root/me")
     shown = environment(tmp_path, windowed=True)
     assert (shown["DISPLAY"], shown["XAUTHORITY"], shown["HOME"]) == (
         ":7",
-        "/home/me/.Xauthority",
+        "/root/me/.Xauthority",
         str(tmp_path),
     )
     hidden = environment(tmp_path, windowed=False)

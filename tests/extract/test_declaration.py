@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from farm.extract.declaration import Declaration, read_declaration
+from farm.extract.declaration import Declaration
+from farm.extract.declaration_file import read_declaration
 from farm.extract.positions import key_positions
 from farm.extract.url_match import UrlMatch
 from farm.model.errors import UsageError
