@@ -1,8 +1,9 @@
 """The simulation beside real runs of one, two and four processes on this machine: `python -m bench.scale --check`.
 
-The costs of a page are measured first: its processor time in a run of one process, and what it waits for in a run
-of one context, in which nothing queues. The rates and lease times of the runs that are predicted are not used.
-Others on the machine take processor time: the simulation has as many cores as they left.
+The costs of a page are measured: its processor time in the run itself, since several processes need more for a
+page than one, and what it waits for in a run of one context, in which nothing queues. The rates and lease times of
+the runs that are predicted are not used. Others on the machine take processor time: the simulation has as many
+cores as they left.
 """
 
 import os
@@ -23,7 +24,7 @@ from bench.workloads import workload
 from farm.browser.chromium import find_browser
 
 PROCESSES = (1, 2, 4)
-CONTEXTS, ENGINES, PAGES, ALONE_PAGES = 8, 4, 600, 100
+CONTEXTS, ENGINES, PAGES, ALONE_PAGES = 8, 4, 600, 200
 MACHINE_CORES = os.cpu_count() or 1
 SAMPLE_S = 0.2
 RAMP_PAGES = 50
@@ -44,34 +45,44 @@ class Real:
 
 def check(costs: Costs, rounds: int) -> int:
     """Measure, simulate and print the two beside each other; return 1 where a run failed."""
-    alone, base = real(1, 1, ALONE_PAGES), real(1, CONTEXTS, PAGES)
-    page_ms = sum(ms for kind, ms in base.kinds.items() if kind != "python")
+    alone = real(1, 1, ALONE_PAGES)
     own = replace(
         costs,
-        python_ms=base.kinds["python"],
-        page_ms=page_ms,
         # Its computing takes longer by as much as others slow the cores down.
         waits_ms=max(0.0, alone.visit_ms - sum(alone.kinds.values()) * MACHINE_CORES / alone.cores),
         trip_ms=alone.lease_ms,
     )
-    print(f"a page: {own.python_ms:.1f} ms Python, {page_ms:.1f} ms other, waits {own.waits_ms:.0f} ms")
-    columns = ("cores", "pages/s", "simulated", "off", "lease ms", "simulated", "off")
+    print(f"a page waits {own.waits_ms:.0f} ms, a lease takes {own.trip_ms:.1f} ms with one context")
+    columns = [
+        "Python ms",
+        "other ms",
+        "cores",
+        "pages/s",
+        "simulated",
+        "off",
+        "lease ms",
+        "simulated",
+        "off",
+    ]
     print(f"{'processes':>9}" + "".join(f"{name:>11}" for name in columns))
     for processes in PROCESSES:
         runs = [real(processes, CONTEXTS, PAGES) for _ in range(rounds)]
-        if failure := next((run.failure for run in (alone, base, *runs) if run.failure), ""):
+        if failure := next((run.failure for run in (alone, *runs) if run.failure), ""):
             print(f"{processes:9} failed: {failure}")
             return 1
         cores = statistics.mean(run.cores for run in runs)
+        python_ms = statistics.mean(run.kinds["python"] for run in runs)
+        page_ms = statistics.mean(sum(run.kinds.values()) for run in runs) - python_ms
         told = Simulation(
-            own,
+            replace(own, python_ms=python_ms, page_ms=page_ms),
             Shape(1, CONTEXTS, cores, processes),
-            Load(20 * PAGES, 1, skew=0.0, places=CONTEXTS, latency_s=0.0, links=40),
+            Load(20 * PAGES, 1, skew=0.0, places=CONTEXTS, latency_s=0.0, links=40, varies=True),
         ).run()
         rate = statistics.mean(run.pages_per_s for run in runs)
         lease_ms = statistics.mean(run.lease_ms for run in runs)
         print(
-            f"{processes:9}{cores:11.2f}{rate:11.1f}{told.pages_per_s:11.1f}{told.pages_per_s / rate - 1:11.0%}"
+            f"{processes:9}{python_ms:11.1f}{page_ms:11.1f}{cores:11.2f}"
+            f"{rate:11.1f}{told.pages_per_s:11.1f}{told.pages_per_s / rate - 1:11.0%}"
             f"{lease_ms:11.1f}{told.lease_ms:11.1f}{told.lease_ms / lease_ms - 1:11.0%}",
             flush=True,
         )

@@ -69,17 +69,18 @@ class Simulation:
             slot // shape.contexts * shape.processes + slot % shape.processes for slot in range(slots)
         ]
         self._pair_ms = costs.pair_ms + load.links * costs.link_ms
-        self._core_free = [[0.0] * max(1, math.ceil(shape.cores)) for _ in range(shape.nodes)]
+        self._core_free = [[0.0] * max(1, round(shape.cores)) for _ in range(shape.nodes)]
         self._core_busy = [0.0] * shape.nodes
         self._loop_free = [0.0] * (shape.nodes * shape.processes)
         self._loop_busy = [0.0] * (shape.nodes * shape.processes)
-        # Less than a whole core is a slower one.
         self._stretch = len(self._core_free[0]) / shape.cores
         self._page_s = costs.page_ms / 1000 * self._stretch
         self._latencies = [
             load.latency_s * math.exp(self._random.gauss(0.0, load.latency_sigma)) if load.latency_s else 0.0
             for _ in range(_DRAWS)
         ]
+        self._shares = [self._random.expovariate(1.0) if load.varies else 1.0 for _ in range(_DRAWS)]
+        self._draw = 0
         self._visits_s = 0.0
         self._before = (0.0, 0, 0.0)
         self._leases_ms: list[float] = []
@@ -165,8 +166,7 @@ class Simulation:
     def _serve(self, shard: int, ms: float, at: float) -> float:
         """Have a shard's master serve a call that arrives at `at`; return when it is done."""
         master = shard % self._shape.masters
-        free = self._master_free[master]
-        free = (max(at, free)) + ms * self._slowed_s
+        free = max(at, self._master_free[master]) + ms * self._slowed_s
         self._master_free[master] = free
         self._master_busy[master] += ms / 1000
         return free
@@ -282,11 +282,20 @@ class Simulation:
     def _compute(self, slot: int) -> float:
         """Have a core of the slot's node do half of a page; return when it is done."""
         node = slot // self._shape.contexts
-        cores, half_s = self._core_free[node], self._page_s / 2
-        ends = max(cores[0], self._now) + half_s
+        cores, share = self._core_free[node], self._share()
+        ends = max(cores[0], self._now) + self._page_s / 2 * share
         heapq.heapreplace(cores, ends)
-        self._core_busy[node] += self._costs.page_ms / 2000
+        self._core_busy[node] += self._costs.page_ms / 2000 * share
         return ends
+
+    def _share(self) -> float:
+        """Return by how much some work takes longer than in the mean.
+
+        Served in turn, exponential times wait as long as any times that share the cores (M/G/1 with processor
+        sharing). With equal times slots fall into step, and their beginnings decide all waits.
+        """
+        self._draw = (self._draw + 1) % _DRAWS
+        return self._shares[self._draw]
 
     def _first(self, slot: int, epoch: int) -> None:
         if epoch == self._slot_epoch[slot]:
@@ -301,7 +310,7 @@ class Simulation:
         if epoch != self._slot_epoch[slot]:
             return
         process, node = self._process[slot], slot // self._shape.contexts
-        took_s, cores = self._costs.python_ms / 1000, self._core_free[node]
+        took_s, cores = self._costs.python_ms / 1000 * self._share(), self._core_free[node]
         # While it waits for the loop it takes no core.
         core = max(cores[0], self._now) + took_s * self._stretch
         heapq.heapreplace(cores, core)

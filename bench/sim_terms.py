@@ -39,7 +39,8 @@ class Shape:
 class Load:
     """The crawl: how its URLs spread over its sites (Zipf's exponent), and what each site allows.
 
-    One site in `spaced` wants its visits `spacing_s` apart; 0 is none.
+    One site in `spaced` wants its visits `spacing_s` apart; 0 is none. With `varies` the processor's times of
+    pages are drawn from an exponential distribution: where `latency_s` is 0, nothing else varies.
     """
 
     urls: int
@@ -51,6 +52,7 @@ class Load:
     latency_s: float = 0.3
     latency_sigma: float = 0.6
     links: int = 50
+    varies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The simulation of many nodes keeps the laws of the real farm: nothing is lost, limits hold, queues add up."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -47,6 +48,14 @@ def test_a_run_is_repeated_exactly() -> None:
     """One seed, one outcome."""
     shape, load = Shape(2, 10, 4, processes=2), Load(2_000, 50)
     assert ran(COSTS, shape, load)[1] == ran(COSTS, shape, load)[1]
+
+
+def test_a_lease_takes_as_long_by_whatever_chance() -> None:
+    """Where all cores are busy slots must not fall into step: their beginnings would decide all waits."""
+    shape, load = Shape(1, 8, 0.93), Load(6_000, 1, skew=0.0, latency_s=0.0, links=40, varies=True)
+    costs = [replace(COSTS, python_ms=6.1, waits_ms=0.0, trip_ms=trip_ms) for trip_ms in (1.0, 1.7, 2.4)]
+    times = [ran(one, shape, load)[1].lease_ms for one in costs]
+    assert max(times) < 1.25 * min(times)
 
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
