@@ -68,7 +68,7 @@ def measure(renderer: str, contexts: int, most_bytes: int, browser: Path, pages:
         contexts,
         browser,
         sandbox=os.geteuid() != 0,
-        farm_arguments=("--render", renderer, "--memory", str(most_bytes), "--no-html"),
+        farm_arguments=("--render", renderer, "--memory", f"{most_bytes}B"),
     ) as trial:
         figures = trial.figures
         used = len({record["context"] for record in farm_records(trial.job)})

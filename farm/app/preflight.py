@@ -16,7 +16,14 @@ from farm.app.access import (
     output_folder,
     redis_url,
 )
-from farm.app.rendering import Credentials, credentials, renderer_rules, run_browser, why_all_by_browser
+from farm.app.rendering import (
+    CHEAP,
+    Credentials,
+    credentials,
+    renderer_rules,
+    run_browser,
+    why_all_by_browser,
+)
 from farm.browser.chromium import BrowserBinary
 from farm.browser.consent import check_rules
 from farm.browser.login import LoginFlow
@@ -205,7 +212,8 @@ def preflight(
     is_joining = not seeds and "render" not in settings.model_fields_set
     browser = run_browser(settings, asked, may_ask=handling is not None, is_required=not is_joining)
     check_renderers(settings, asked, declaration)
-    budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit())
+    is_cheap = {*CHEAP} >= {mode.renderer for mode in renderer_rules(settings, asked).modes}
+    budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit(), is_cheap=is_cheap)
     contexts = settings.contexts or automatic_contexts(budget, usable_cores())
     processes = check_processes(settings.processes, contexts, budget)
     engines = min(contexts, max(processes, settings.engines or automatic_engines(contexts)))
@@ -283,13 +291,16 @@ def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> 
     return processes
 
 
-def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: int) -> int:
+def check_sizes(
+    memory: Memory, machine_bytes: int, contexts: int | None, fds: int, *, is_cheap: bool = False
+) -> int:
     """Return the budget in bytes; raises UsageError if it, or the given number of contexts, is not possible.
 
     `machine_bytes` is the memory of the machine or its cgroup, `fds` how many files a process may have open.
+    `is_cheap` says that no page asks for a browser.
     """
     budget = memory.of(machine_bytes)
-    match size_fault(budget, machine_bytes, contexts, fds):
+    match size_fault(budget, machine_bytes, contexts, fds, is_cheap=is_cheap):
         case SizeFault.ABOVE_MACHINE:
             raise UsageError(
                 f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
@@ -302,8 +313,8 @@ def check_sizes(memory: Memory, machine_bytes: int, contexts: int | None, fds: i
             )
         case SizeFault.MORE_THAN_MEMORY:
             raise UsageError(
-                f"--contexts {contexts}: a budget of {size(budget)} has space for {most_contexts(budget):,} at "
-                "most; give fewer, or auto."
+                f"--contexts {contexts}: a budget of {size(budget)} has space for "
+                f"{most_contexts(budget, is_cheap=is_cheap):,} at most; give fewer, or auto."
             )
         case SizeFault.MORE_THAN_FILES:
             raise UsageError(

@@ -31,6 +31,10 @@ LEAST_BUDGET_BYTES = 384 * 2**20
 """An engine without a page uses a quarter of a gigabyte, and the farm itself and Redis need some too."""
 LEAST_CONTEXT_BYTES = 16 * 2**20
 """No context with a page open has been seen to need less."""
+LEAST_CHEAP_CONTEXT_BYTES = 2**20
+"""The same for contexts of the light engine, eight of which share a process, and of plain HTTP."""
+LEAST_CHEAP_CONTEXT_BYTES = 2**20
+"""Nor one of the light engine or of plain HTTP; eight of the former are in one process."""
 CONTEXTS_GROW = 1.25
 """By so much their automatic number grows at each look at the processor, as `admission` has it."""
 GROWTH_STEP_S = 0.25
@@ -317,12 +321,15 @@ class SizeFault(Enum):
     MORE_THAN_FILES = auto()
 
 
-def most_contexts(budget_bytes: int) -> int:
-    """Return the largest number of contexts that could fit into the budget."""
-    return (budget_bytes - LEAST_BUDGET_BYTES) // LEAST_CONTEXT_BYTES + 1
+def most_contexts(budget_bytes: int, *, is_cheap: bool = False) -> int:
+    """Return the largest number of contexts that could fit; `is_cheap` says that none is a browser's."""
+    each_bytes = LEAST_CHEAP_CONTEXT_BYTES if is_cheap else LEAST_CONTEXT_BYTES
+    return (budget_bytes - LEAST_BUDGET_BYTES) // each_bytes + 1
 
 
-def size_fault(budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int) -> SizeFault | None:
+def size_fault(
+    budget_bytes: int, machine_bytes: int, contexts: int | None, fds: int, *, is_cheap: bool = False
+) -> SizeFault | None:
     """Return why this budget, or the given number of contexts, is not possible on the machine; else None.
 
     `machine_bytes` is what the machine or its cgroup has, `fds` how many files a process may have open.
@@ -331,7 +338,7 @@ def size_fault(budget_bytes: int, machine_bytes: int, contexts: int | None, fds:
         return SizeFault.ABOVE_MACHINE
     if budget_bytes < LEAST_BUDGET_BYTES:
         return SizeFault.BELOW_LEAST
-    if contexts is not None and contexts > most_contexts(budget_bytes):
+    if contexts is not None and contexts > most_contexts(budget_bytes, is_cheap=is_cheap):
         return SizeFault.MORE_THAN_MEMORY
     if contexts is not None and contexts * FDS_EACH > fds:
         return SizeFault.MORE_THAN_FILES

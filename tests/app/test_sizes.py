@@ -35,6 +35,27 @@ def test_a_number_that_cannot_be_meant_is_refused(
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(("render", "is_taken"), [("light", True), ("fetch", True), ("auto", False)])
+def test_more_contexts_fit_where_no_page_is_to_have_a_browser(
+    tmp_path: Path, render: str, is_taken: bool
+) -> None:
+    """Two hundred light ones into three gibibytes; by `auto` all of them may be the browser's."""
+    settings = RunSettings.model_validate(
+        {
+            "urls": ("http://a.example/",),
+            "output": tmp_path,
+            "render": render,
+            "contexts": 200,
+            "memory": "3GiB",
+        }
+    )
+    if is_taken:
+        assert preflight(settings).contexts == 200
+    else:
+        with pytest.raises(UsageError, match=r"a budget of 3\.0 GiB has space for 169 at most"):
+            preflight(settings)
+
+
 @pytest.mark.parametrize(
     ("memory", "contexts"), [("75%", None), ("100%", 200), ("1GiB", 40), ("512MiB", 4), ("384MiB", 1)]
 )
