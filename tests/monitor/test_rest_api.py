@@ -4,18 +4,17 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
-import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from farm.model.errors import CrawlGone, FrontierUnavailable, UsageError
-from farm.monitor.api_description import MOST_LETTERS, PREFIX, description
+from farm.monitor.api_description import MOST_LETTERS, PREFIX
 from farm.monitor.metrics_server import MetricsServer
 from farm.monitor.rest_api import DO_S, RestApi, in_the_loop
 from tests.clock import ManualClock
@@ -331,21 +330,3 @@ def test_whatever_is_sent_is_answered_with_a_reason(
     status, told = ask(server, method, whole, body)
     assert status in {200, 400, 404, 405}
     assert status in {200, 404, 405} or told["error"]
-
-
-def test_the_description_has_every_path_and_fits_what_is_taken(server: MetricsServer) -> None:
-    """It is read without a token: it says nothing of the crawl."""
-    status, told = ask(server, "GET", "/openapi.json", headers={})
-    assert (status, told) == (200, description())
-    api = RestApi(Operations(), TOKEN, _never)
-    described = {(path, method.upper()) for path, methods in told["paths"].items() for method in methods}
-    served = {(path, method) for path, (_, method) in api.routes().items()}
-    assert described == served - {(f"{PREFIX}/openapi.json", "GET")}
-    schema = told["paths"][f"{PREFIX}/urls"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    jsonschema.validate({"urls": ["u", {"url": "u", "meta": {}}]}, schema)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"urls": []}, schema)
-
-
-async def _never(work: Coroutine[Any, Any, Any]) -> Any:
-    raise AssertionError(work)
