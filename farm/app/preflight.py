@@ -296,8 +296,7 @@ def check_sizes(
 ) -> int:
     """Return the budget in bytes; raises UsageError if it, or the given number of contexts, is not possible.
 
-    `machine_bytes` is the memory of the machine or its cgroup, `fds` how many files a process may have open.
-    `is_cheap` says that no page asks for a browser.
+    `machine_bytes` has the machine or its cgroup, `fds` files a process may open; `is_cheap` is without a browser.
     """
     budget = memory.of(machine_bytes)
     match size_fault(budget, machine_bytes, contexts, fds, is_cheap=is_cheap):
