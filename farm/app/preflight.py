@@ -138,8 +138,7 @@ class RunPlan:
     def where(self) -> str:
         """The flags that name the crawl to any command, ready for a shell.
 
-        A password is masked; an address that the environment or `farm.toml` has is left out. Empty if the folder
-        is temporary.
+        A password is masked; what the environment or `farm.toml` has is left out. Empty for a temporary folder.
         """
         if self.is_temporary:
             return ""
