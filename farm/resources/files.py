@@ -293,40 +293,6 @@ class FolderLock:
             file.close()
 
 
-class FileLock:
-    """A lock that one holder at a time has, from `take` to `release` or the end of its process; the file stays."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor: int | None = None
-
-    @property
-    def is_held(self) -> bool:
-        """Whether this one has it."""
-        return self._descriptor is not None
-
-    def take(self) -> bool:
-        """Take the lock, unless it is held already; return False if another one has it. Raises OSError."""
-        if self._descriptor is not None:
-            return True
-        descriptor = opened(self._path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            if isinstance(error, BlockingIOError):
-                return False
-            raise
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Release the lock; harmless if it is not held."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
-
-
 class OutputSize:
     """Measures the bytes of an output folder, in a thread.
 

@@ -6,8 +6,7 @@ of its segment, so that the names alone say after a kill what was done: a log wh
 any other goes on. Where the place is far the next log takes records meanwhile; when that one is full it waits, so
 that there are two logs at most. An id stands once in all segments of an output folder, by whatever node names:
 their ids are in sidecars, and are read back where one of the node's own is missing. The items of pages are in the
-log with them, and become a segment of the same number in the folder `items`. One store at a time has the logs: one
-whose end was given up may still be at work on them when the next run of the process begins.
+log with them, and become a segment of the same number in the folder `items`.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ from time import monotonic
 
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
-from farm.resources.files import FileLock, sync_folder
+from farm.resources.files import sync_folder
 from farm.sinks.append_log import AppendLog, Revised
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
@@ -57,7 +56,6 @@ class SegmentStore:
         self._log: AppendLog | None = None
         self._sealed: list[Publication] = []
         self._upload: Upload | None = None
-        self._lock = FileLock(sidecars / "lock")
         self._since = math.inf
         self._number = 0
         self._before = 0
@@ -87,7 +85,6 @@ class SegmentStore:
                         path.unlink(missing_ok=True)
             if self._form.payloads is not None:
                 self._form.payloads.clear(self._sidecars)
-        self._lock.release()
 
     def open(self) -> None:
         """Take up the logs that a killed run has left, and learn which ids there are.
@@ -174,10 +171,6 @@ class SegmentStore:
         """Make a segment of the rest. Raises `OutputUnwritable`; the records are in the log then."""
         try:
             with self._translated():
-                if not self._lock.is_held:
-                    self._hold()
-                    # A repetition, and another run may have had the logs since.
-                    self._sealed = [sealed for sealed in self._sealed if sealed.log.path.exists()]
                 if self._upload is not None:
                     self._upload.stop()
                     self._upload = None
@@ -194,19 +187,12 @@ class SegmentStore:
             if self._form.payloads is not None:
                 self._form.payloads.close()
             self._place.close()
-            self._lock.release()
-
-    def _hold(self) -> None:
-        """Have the logs for this store alone. Raises OSError, and `StoreAway` where another one has them."""
-        if not self._lock.take():
-            raise StoreAway(f"{self.name} is still being written by a run whose end was given up")
 
     def _release(self) -> Path:
         """Let go of the logs, for another run in this process, and return where they are."""
         logs = [sealed.log for sealed in self._sealed] + ([self._log] if self._log is not None else [])
         for log in logs:
             log.close()
-        self._lock.release()
         return logs[0].path if len(logs) == 1 else self._logs
 
     @contextlib.contextmanager
@@ -217,7 +203,6 @@ class SegmentStore:
                 for folder in (self._logs, self._sidecars):
                     folder.mkdir(parents=True, exist_ok=True)
                 sync_folder(self._sidecars.parent)
-                self._hold()
                 self._stem = self._place.stem(self._node)
                 yield self._stem
         except FarmError:

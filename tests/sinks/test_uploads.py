@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -172,41 +171,6 @@ def test_a_draft_that_fills_the_disk_is_removed(
     again.open()
     again.close()
     assert Counter(ids(object_server.objects("full/"), tmp_path)) == wanted(1)
-
-
-def test_a_run_and_the_end_of_the_last_one_that_was_given_up_are_not_at_the_logs_together(
-    front: Front, object_server: ObjectServer, tmp_path: Path
-) -> None:
-    """Neither removes the draft of the other: who comes second is told that it may work later."""
-    name = named("jsonl", front.endpoint, "given-up")
-    last, following = made(tmp_path, name), made(tmp_path, name)
-    last.open()
-    write(last, 1)
-    front.fault = "hang"
-
-    def close() -> None:
-        with suppress(StoreAway):
-            last.close()
-
-    closing = threading.Thread(target=close)
-    closing.start()
-    front.seen("hang")
-    drafts = sorted(tmp_path.rglob("*.open"))
-    assert drafts
-    for call in (following.open, following.clear):
-        with pytest.raises(StoreAway, match=r"is still being written by a run whose end was given up"):
-            call()
-    assert sorted(tmp_path.rglob("*.open")) == drafts
-    front.fault = ""
-    front.released.set()
-    closing.join()
-    following.open()
-    with pytest.raises(StoreAway, match=r"is still being written by .*; the last records are in "):
-        last.close()
-    write(following, 1, 2)
-    following.close()
-    last.close()
-    assert Counter(ids(object_server.objects("given-up/"), tmp_path)) == wanted(1, 2)
 
 
 async def test_a_crawl_is_started_anew_in_a_store_that_is_back_soon(
