@@ -113,7 +113,9 @@ for suite in ${suites:-$SUITES}; do
             else
                 failed=$((failed + 1))
                 grep -aE '^(FAILED|ERROR) ' "$log" || tail -n 15 "$log"
-                printf '%s: FAILED (%s) after %s s; %s\n' "$what" "$code" "$took" "$log"
+                # The next attempt writes a log of the same name, and what failed once is to be understood.
+                mv "$log" "${log%.log}-failed-$begun.log"
+                printf '%s: FAILED (%s) after %s s; %s\n' "$what" "$code" "$took" "${log%.log}-failed-$begun.log"
             fi
         done
         all=yes
