@@ -220,9 +220,8 @@ def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_pat
     assert confirmed <= set(ids)
     assert len(ids) == len(set(ids))
     assert rows(path, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
-    lines = (tmp_path / "pages.jsonl").read_bytes().splitlines()
-    in_jsonl = {json.loads(line)["id"] for line in lines}
-    assert confirmed <= in_jsonl
+    *whole, _ = (tmp_path / "pages.jsonl").read_bytes().split(b"\n")  # the last line may be torn
+    assert confirmed <= {json.loads(line)["id"] for line in whole}
 
 
 def test_a_file_that_may_only_be_read_is_one_sentence(path: Path, store: SqliteStore) -> None:
