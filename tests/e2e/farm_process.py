@@ -125,10 +125,11 @@ def crawl(folder: Path, *arguments: str, **settings: str) -> Running:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return a JSONL file's lines; none where there is no file."""
+    """Return a JSONL file's whole lines: none where there is no file, not the one that a killed node has torn."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    *whole, _ = path.read_bytes().split(b"\n")
+    return [json.loads(line) for line in whole]
 
 
 def until(holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
