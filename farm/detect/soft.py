@@ -62,13 +62,12 @@ def find(page: PageFeatures) -> Detection | None:
 def _soft_404(page: PageFeatures) -> Detection | None:
     if page.text_chars > SHORT:
         return None
-    signs = []
-    if found := _NOT_FOUND.search(page.title):
-        signs.append(f"title: {found[0]}")
-    if heading := next(filter(None, map(_NOT_FOUND.search, _headings(page.markup[:50_000]))), None):
-        signs.append(f"heading: {heading[0]}")
-    if text := _NOTHING_HERE.search(page.words):
-        signs.append(f"text: {text[0]}")
+    title, text = _NOT_FOUND.search(page.title), _NOTHING_HERE.search(page.words)
+    if title is None and text is None:
+        return None  # a heading alone is not enough, and headings take time to find
+    heading = next(filter(None, map(_NOT_FOUND.search, _headings(page.markup[:50_000]))), None)
+    found = {"title": title, "heading": heading, "text": text}
+    signs = [f"{name}: {match[0]}" for name, match in found.items() if match is not None]
     return Detection(Finding.SOFT_404, "", tuple(signs)) if len(signs) > 1 else None
 
 
