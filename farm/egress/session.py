@@ -126,14 +126,24 @@ class Session:
         self._drop_far()
         upstream = self._state.upstream
         recall = visit.may_recall(authority)
-        far = await self._dialer.dial(authority, upstream, self._state.traffic, recall=recall)
-        self._far = HttpConnection(far, h11.CLIENT, self._params.response_head_bytes)
+        far = await self._tunnel_far(authority, upstream, recall=recall)
         if visit.hold is not None:
             await visit.hold.for_tunnel(authority)
+            if not far.open:
+                # The site did not wait that long.
+                self._drop_far()
+                far = await self._tunnel_far(authority, upstream, recall=recall)
         self._tunnel_to = authority
         self._near.connection.write(_ESTABLISHED)
         visit.clear(authority)
         await self._relay(self._near.detach(), far, authority, visit)
+
+    async def _tunnel_far(
+        self, authority: Authority, upstream: Upstream | None, *, recall: bool
+    ) -> Connection:
+        far = await self._dialer.dial(authority, upstream, self._state.traffic, recall=recall)
+        self._far = HttpConnection(far, h11.CLIENT, self._params.response_head_bytes)
+        return far
 
     async def _relay(self, near: Connection, far: Connection, authority: Authority, visit: Visit) -> None:
         asked, answered = near.moved, far.moved
@@ -167,6 +177,9 @@ class Session:
         hold, answered = visit.hold, None
         if hold is not None and await hold.for_request(target.host, request.headers):
             answered = hold.answered
+            if not far.connection.idle:
+                # The site did not wait that long: it closed, and may have said so, which would be no answer.
+                far, reused = await self._far_for(authority, websocket=websocket, recall=recall)
         exchange = Exchange(near, far, self._params, blame, answered)
         path, framing = target.path, [(b"Host", target.host), *framing]
         if self._forward is not None:

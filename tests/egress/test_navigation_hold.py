@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from farm.model.egress import EgressFault
+from tests.turns import turns
 
 from .callers import calling, fault_of
 from .conftest import OpenSlotProxy
-from .servers import answering, echo, listening, ok
+from .servers import answering, echo, listening, ok, read_head
 
 DOCUMENT = "Upgrade-Insecure-Requests: 1"
 MOVED = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"
@@ -198,3 +199,44 @@ async def test_a_visit_that_is_put_off_aside_is_told(open_slot_proxy: OpenSlotPr
         assert slot_proxy.failure(origin.url) is None
         assert slot_proxy.waited_s == waited_s
     assert told == [False, True, False]
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_site_that_does_not_wait_for_the_turn_is_connected_to_again(
+    open_slot_proxy: OpenSlotProxy, says: bytes
+) -> None:
+    """It closes a connection by which nothing comes: that is no failure, and what it says then no answer."""
+    slot_proxy, door, closed = await open_slot_proxy(), Doorkeeper(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not door.opens.is_set():
+            await door.came.wait()
+            writer.write(says)
+            writer.close()
+            await writer.wait_closed()
+            closed.set()
+            return
+        while await read_head(reader):
+            writer.write(ok(b"hi"))
+
+    for is_tunnel in (False, True):
+        door.opens.clear()
+        door.came.clear()
+        closed.clear()
+        async with listening(talk) as origin, calling(slot_proxy) as page:
+            authority = f"127.0.0.1:{origin.port}"
+            slot_proxy.begin(f"{'https' if is_tunnel else 'http'}://{authority}/", door.ask)
+            if is_tunnel:
+                page.send(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+            else:
+                page.ask(f"http://{authority}/", DOCUMENT)
+            await closed.wait()
+            await turns(20)
+            door.opens.set()
+            if is_tunnel:
+                assert b" 200 " in await page.head()
+                page.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert (await page.head()).startswith(b"HTTP/1.1 200 ")
+            assert await page.body(2) == b"hi"
+            assert slot_proxy.failure(f"http://{authority}/") is None
+            assert origin.connections == 2
