@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 WithoutBody = Callable[[int, Mapping[str, str]], bool]
 """Returns whether the body of an answer is of no use, by its status and headers."""
 _CHUNK = 64 * 1024
+_HEAD_END = b"\r\n\r\n"
 _PORTS = {"http": 80, "https": 443}
 _NO_BODY = frozenset({204, 205, 304})
 _TRIES = 3
@@ -154,7 +156,7 @@ class DocumentClient:
         keeps = False
         try:
             connection = await self._connected(request)
-            exchange = _Exchange(connection.wire, request, cap_bytes)
+            exchange = _Exchange(connection, request, cap_bytes)
             answer = await exchange.run(heads, without_body)
             keeps = connection.wire.is_reusable
         except ssl.SSLError as error:
@@ -201,9 +203,7 @@ class DocumentClient:
         if scheme == "https":
             authority = f"{f'[{host}]' if ':' in host else host}:{port}"
             writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 200 " not in head.split(b"\r\n", 1)[0]:
-                raise ConnectionError("the gateway made no tunnel")
+            await _tunnelled(reader)
             await writer.start_tls(self._tls(request.key not in self._without_http2), server_hostname=host)
             if writer.get_extra_info("ssl_object").selected_alpn_protocol() == PROTOCOL:
                 opened.wire = Http2Connection(reader, writer)
@@ -231,9 +231,10 @@ class _Exchange:
     `was_not_http2` says that the body broke off because it was not fit for HTTP/2.
     """
 
-    def __init__(self, wire: _Wire, request: _Request, cap_bytes: int) -> None:
+    def __init__(self, connection: _Open, request: _Request, cap_bytes: int) -> None:
         self.was_not_http2 = False
-        self._wire = wire
+        self._wire = connection.wire
+        self._is_first = not connection.is_used
         self._request = request
         self._cap_bytes = cap_bytes
         self._broke_off = ""
@@ -244,6 +245,9 @@ class _Exchange:
         # A text that is not ASCII would be refused: cookies of sites have such letters.
         given = [(name.encode("ascii"), value.encode("latin-1")) for name, value in request.headers]
         status, answered = await wire.head(host, path, given)
+        if status == HTTPStatus.REQUEST_TIMEOUT and not self._is_first:
+            # What some servers write before they close a connection that waits, whatever is requested meanwhile.
+            raise ConnectionResetError("the connection had waited too long for its site")
         if len(answered) > HEADERS:
             raise RendererUnfit(FailureKind.NETWORK, f"the answer has more than {HEADERS} headers")
         headers = _as_text(answered)
@@ -292,6 +296,25 @@ class _Exchange:
                 raise
         whole = b"".join(kept)
         return whole[: self._cap_bytes], is_cut or size > self._cap_bytes
+
+
+async def _tunnelled(reader: asyncio.StreamReader) -> None:
+    """Read the gateway's answer to CONNECT; raises ConnectionError unless a tunnel is open and nothing came by it.
+
+    What the reader has before TLS begins would be read behind it, as if the site's certificate vouched for it:
+    whoever is on the way there, a proxy say, could write the page.
+    """
+    head = b""
+    while _HEAD_END not in head:
+        piece = await reader.read(_CHUNK)
+        if not piece:
+            raise ConnectionError("the gateway made no tunnel")
+        head += piece
+    head, _, early = head.partition(_HEAD_END)
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        raise ConnectionError("the gateway made no tunnel")
+    if early:
+        raise ConnectionError("something came before TLS had begun")
 
 
 def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

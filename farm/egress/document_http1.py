@@ -28,7 +28,9 @@ class Http1Connection:
     @property
     def is_reusable(self) -> bool:
         """Whether the last answer has ended and another request may follow."""
-        return self._responses.h.our_state is self._responses.h.their_state is h11.DONE
+        h = self._responses.h
+        # What came behind the answer would be taken for that of the next request.
+        return h.our_state is h.their_state is h11.DONE and not h.trailing_data[0]
 
     async def head(self, host: bytes, path: bytes, headers: Headers) -> tuple[int, Headers]:
         """Send a GET request; return the status and the headers of its answer.

@@ -62,6 +62,7 @@ class Trusted:
 
     tls: ssl.SSLContext
     ca_file: Path
+    tls_without_http2: ssl.SSLContext
 
 
 @pytest.fixture(scope="package")
@@ -70,9 +71,10 @@ def trust(tmp_path_factory: pytest.TempPathFactory) -> Trusted:
     folder = tmp_path_factory.mktemp("tls")
     authority, ca_file = Authority(), folder / "ca.pem"
     ca_file.write_bytes(authority.pem)
-    tls = authority.issue().server_context(folder)
+    identity = authority.issue()
+    tls = identity.server_context(folder)
     tls.set_alpn_protocols(["h2", "http/1.1"])
-    return Trusted(tls, ca_file)
+    return Trusted(tls, ca_file, identity.server_context(folder))
 
 
 @cache
