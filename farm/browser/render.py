@@ -51,7 +51,7 @@ ROUTER_MS = 200
 ROUTER_DEADLINE_S = 1.0
 TERMINATED = "Execution was terminated"
 
-Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
+Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ async def visit(
 ) -> RenderedPage:
     """Visit the URL with the tab and return the page.
 
-    `answered` gets status and headers as soon as they arrive. Raises RenderError if the page or its site
+    `answered` gets address, status and headers as soon as they arrive. Raises RenderError if the page or its site
     failed, SlotLost if the tab must be replaced. Takes at most `page_timeout_s`; settling ends before
     that, so that the page's current content is returned.
     """
@@ -102,7 +102,7 @@ async def visit(
         raise SlotLost(FailureKind.CRASH, "the navigation brought no answer", innocent=tab.served > 0)
     headers = flat_cdp_headers(response.headers)
     if answered is not None:
-        await answered(response.status, headers)
+        await answered(response.url, response.status, headers)
     phases.enter(Phase.SETTLING, url)
     is_page = media_type_of(headers.get("content-type", "")) in PAGE_TYPES
     reading = Reading(tab, params, ends, is_page=is_page)
@@ -121,7 +121,7 @@ async def visit(
     if params.find_router and seen.get("routes"):
         page = replace(page, hash_router=await _hash_router(tab, page.final_url, reading.left_s))
     if answered is not None and tab.events.main_documents.has_navigated:
-        await answered(page.status, page.headers)
+        await answered(page.final_url, page.status, page.headers)
     broke_off = tab.events.broke_off or tab.intercept.broke_off
     broken = ["document"] if broke_off else []
     truncated = (*broken, *page.truncated, *(["actions"] if actions.cut_short else []), *short)

@@ -6,7 +6,7 @@ its own, within bounds.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +40,8 @@ _XML = frozenset({"text/xml", "application/xml"})
 _SNIFFED_BYTES = 512
 _TAGS = (b"<!", b"<html", b"<head", b"<body", b"<p", b"<div", b"<title", b"<script", b"<h1", b"<table", b"<a")
 """The beginnings of answers that are pages although their heads do not say so."""
+Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
+"""Receives the address, the status and the headers of a document."""
 
 
 class DocumentReader(Protocol):
@@ -109,7 +111,7 @@ class FetchRenderer:
         self._site: str | None = None
         self._served = 0
 
-    async def render(self, lease: Lease, answered: Heads | None = None) -> RenderedPage:
+    async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Fetch and read the page. Raises RenderError if no answer comes, else RendererUnfit.
 
         `answered` receives the head of the document.
@@ -137,18 +139,18 @@ class FetchRenderer:
         self._site, self._served = site, 0
         self._requests.begin(url)
 
-    async def _visited(self, url: str, answered: Heads | None) -> RenderedPage:
+    async def _visited(self, url: str, answered: Answered | None) -> RenderedPage:
         begun = self._clock.monotonic()
         navigate_ms = 0
+        address, _, fragment = url.partition("#")
+        navigation = _Navigation(address, fragment)
 
         async def heads(status: int, headers: Mapping[str, str]) -> None:
             nonlocal navigate_ms
             navigate_ms = round((self._clock.monotonic() - begun) * 1000)
             if answered is not None and not (status in REDIRECTED and "location" in headers):
-                await answered(status, headers)
+                await answered(navigation.url, status, headers)
 
-        address, _, fragment = url.partition("#")
-        navigation = _Navigation(address, fragment)
         answer = await self._arrived(navigation, heads)
         self._phases.enter(Phase.SETTLING, url)
         page = await self._page(navigation, answer, navigate_ms)

@@ -209,13 +209,13 @@ class RedisFrontier:
         The facts of the `visit` are kept with its URL until that is done, replayed or dropped.
         """
         match outcome:
-            case Retry(reason, delay_s, detail, throttled):
+            case Retry(reason, delay_s, detail, throttled, blocks_site):
                 action: tuple[Arg, ...] = (
                     "retry",
                     reason,
                     _detail(reason, detail),
                     int(delay_s * 1000),
-                    int(throttled),
+                    int(throttled) * (1 if blocks_site else 2),
                 )
             case Bury(reason, detail):
                 action = ("bury", reason, _detail(reason, detail), 0, 0)

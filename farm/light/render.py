@@ -32,7 +32,7 @@ TLS = ("SSL", "Tls", "Peer", "Certificate")
 SLOW = ("Timedout", "Timeout")
 PARTIAL = "PartialFile"
 
-Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
+Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
 
 
 class PageScripts(Protocol):
@@ -78,8 +78,8 @@ async def visit_lightly(
 ) -> RenderedPage:
     """Visit the URL with the tab and return what the page showed.
 
-    `answered` is told status and headers as soon as they are there. Raises RenderError if the site failed,
-    RendererUnfit if a browser may do better, SlotLost when the tab must be replaced. Takes no longer than
+    `answered` is told address, status and headers as soon as they are there. Raises RenderError if the site
+    failed, RendererUnfit if a browser may do better, SlotLost when the tab must be replaced. Takes no longer than
     `page_timeout_s`.
     """
     loop = asyncio.get_running_loop()
@@ -90,7 +90,7 @@ async def visit_lightly(
     first = await _navigate(tab, url, ends)
     committed = loop.time()
     if answered is not None:
-        await answered(first.status, _flat(first))
+        await answered(first.urls[-1], first.status, _flat(first))
     why = _why_unfit(first)
     if why:
         raise RendererUnfit(FailureKind.NETWORK, why)
@@ -101,7 +101,7 @@ async def visit_lightly(
         raise SlotLost(FailureKind.CRASH, "the page that was read is not known")
     if document is not first:
         if answered is not None:
-            await answered(document.status, _flat(document))
+            await answered(document.urls[-1], document.status, _flat(document))
         why = _why_unfit(document)
         if why:
             raise RendererUnfit(FailureKind.NETWORK, why)

@@ -72,12 +72,17 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Visit the URL again after `delay_s`; with `throttled` that consumes no attempt."""
+    """Visit the URL again after `delay_s`; with `throttled` that consumes no attempt.
+
+    A URL that is throttled blocks its site for as long, unless `blocks_site` is false: the site has not asked for
+    the delay.
+    """
 
     reason: FailureKind
     delay_s: float
     detail: str = ""
     throttled: bool = False
+    blocks_site: bool = True
 
 
 @dataclass(frozen=True, slots=True)

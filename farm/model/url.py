@@ -105,6 +105,16 @@ def endpoint_of(url: str) -> tuple[str, str, int] | None:
     return None if parts.hostname is None or port is None else (parts.scheme, parts.hostname, port)
 
 
+def site_in(url: str) -> str | None:
+    """Return the site of any URL, as `site_of` has it of a canonical one; None if it has none."""
+    endpoint = endpoint_of(url)
+    if endpoint is None:
+        return None
+    scheme, host, port = endpoint
+    name = f"[{host}]" if ":" in host else host
+    return name if port == PORTS.get(scheme) else f"{name}:{port}"
+
+
 def path_of(url: str) -> str:
     """Return the path of any URL, without query and fragment; "" if the URL cannot be parsed."""
     try:

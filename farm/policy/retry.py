@@ -106,7 +106,8 @@ def by_browser_first(detail: str) -> Retry:
     It is due at once, without consuming an attempt. A URL that was put off is visited by the browser, so that this
     happens once.
     """
-    return Retry(FailureKind.HANDLER, 0.0, f"{detail} (visited again by the browser)", throttled=True)
+    why = f"{detail} (visited again by the browser)"
+    return Retry(FailureKind.HANDLER, 0.0, why, throttled=True, blocks_site=False)
 
 
 def retry_after_s(value: str | None, now: datetime, params: RetryParams) -> float | None:

@@ -9,9 +9,12 @@ The rules are checked in one order, and the first that applies decides:
 Status codes of robots.txt by RFC 9309 as Google reads it: 2xx are rules; any other answer allows all, except that
 a server which is overloaded or broken (429, 5xx) forbids all until it answers again. No answer at all is judged as
 a visit that failed in the same way, and the page is not requested.
+
+A redirect may lead to another site. What that answers, and its robots.txt, put off the URL alone: the pace of the
+URL's own site learns nothing from them. A block is the own site's all the same: some lead to one elsewhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault, FetchFailed
@@ -64,7 +67,8 @@ class Attempt:
     `all_banned` is set; with one, `status`, what it was detected as, how long a throttling answer puts its URL
     off (`delay_s`), and how its document `broke_off`, if it did. `egress_failure` is the gateway's: of the main
     request where it `failed`, else of a part that the page lacks. `is_taken` says that the page is a cheaper
-    renderer's by `--render auto`, and was not compared with the browser's.
+    renderer's by `--render auto`, and was not compared with the browser's; `is_elsewhere` that its site is another
+    one than the URL's.
     """
 
     lease: Lease
@@ -79,6 +83,12 @@ class Attempt:
     delay_s: float | None = None
     broke_off: str = ""
     is_taken: bool = False
+    is_elsewhere: bool = False
+
+    @property
+    def is_of_other_site(self) -> bool:
+        """Whether what was answered says nothing about the URL's own site."""
+        return self.is_elsewhere and not self.is_blocked
 
     @property
     def is_blocked(self) -> bool:
@@ -95,6 +105,8 @@ def answer_of(attempt: Attempt) -> int | None:
     if attempt.all_banned is not None:
         return None
     if failed is None:
+        if attempt.is_of_other_site and attempt.status in THROTTLING:
+            return None
         is_for_all = attempt.is_blocked and attempt.status not in THROTTLING and not attempt.by_proxy
         return 0 if is_for_all else attempt.status
     if failed.innocent or _egress_failure(attempt, failed) is not None:
@@ -131,6 +143,15 @@ def decide(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryP
 
     `outcome` is that of `outcome_of`, and `count` how many visits of this URL had it, this one included.
     """
+    judged = _decided(attempt, outcome, count, params)
+    return (
+        replace(judged, blocks_site=False)
+        if attempt.is_of_other_site and isinstance(judged, Retry)
+        else judged
+    )
+
+
+def _decided(attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams) -> Judgement | None:
     if attempt.refusal is not None:
         return attempt.refusal
     if attempt.all_banned is not None:

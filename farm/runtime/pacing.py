@@ -21,8 +21,8 @@ from farm.model.crawl import SitePace
 from farm.model.errors import FrontierUnavailable
 from farm.model.event import Emit, Notice, PacesRead
 from farm.model.page import RenderedPage
-from farm.model.task import Lease
-from farm.model.url import host_of, site_of
+from farm.model.task import Lease, UrlTask
+from farm.model.url import origin_of, site_in, site_of
 from farm.policy.aimd import Pace, PaceParams, PaceSnapshot, Sample, blocked, start, step
 from farm.policy.retry import THROTTLING, RetryParams, throttle_delay_s
 from farm.runtime.ports import Frontier
@@ -45,6 +45,13 @@ _TEXTS = {
     "slow": "slowed down: its latency rose",
     "failing": "slowed down: many visits fail",
 }
+
+
+def answering_site(task: UrlTask, url: str) -> str:
+    """Return the site of an address that was answered in the visit to `task`: another one after some redirects."""
+    if url.startswith(f"{origin_of(task.url)}/"):
+        return task.site
+    return site_in(url) or task.site
 
 
 class VisitPacing:
@@ -85,8 +92,11 @@ class VisitPacing:
 
     async def ask(self, host: str) -> bool:
         """Return True once a document may be requested from the host, False if the URL must be released."""
-        own = host == self._lease.task.site or host_of(host) == self._lease.task.site
-        site, longest_s = (self._lease.task.site, LONGEST_S) if own else (host, ELSEWHERE_S)
+        site, longest_s = self._lease.task.site, LONGEST_S
+        # A tunnel names the port where a site does not.
+        own = host in {site, f"{site}:80", f"{site}:443"}
+        if not own:
+            site, longest_s = host, ELSEWHERE_S
         started, waits_s = self._clock.monotonic(), 0.0
         try:
             async with asyncio.timeout(longest_s):
@@ -110,11 +120,12 @@ class VisitPacing:
                 if url.startswith("https://"):
                     await _early(self._frontier.may_begin(site_of(url), self._egress, begun=True))
 
-    async def answered(self, status: int, headers: Mapping[str, str]) -> None:
+    async def answered(self, url: str, status: int, headers: Mapping[str, str]) -> None:
         """Block a site that throttles for every node at once: the settlement comes later."""
         delay_s = self._delay_s(status, headers)
         if delay_s is not None and delay_s > 0:
-            await _early(self._frontier.block(self._lease.task.site, delay_s, egress=self._egress))
+            site = answering_site(self._lease.task, url)
+            await _early(self._frontier.block(site, delay_s, egress=self._egress))
 
     def delay_s(self, page: RenderedPage) -> float | None:
         """Return how long the page's answer delays the URL, in seconds; None if it does not throttle.

@@ -119,8 +119,8 @@ class SlotEgress(Protocol):
         ...
 
 
-Answered = Callable[[int, Mapping[str, str]], Awaitable[None]]
-"""Receives the status and the headers of a document, names in lower case."""
+Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
+"""Receives the address, the status and the headers of a document, names in lower case."""
 
 
 class Slot(Protocol):
@@ -134,7 +134,7 @@ class Slot(Protocol):
     async def render(self, lease: Lease, answered: Answered | None = None) -> RenderedPage:
         """Visit the URL within the page deadline; raises `RenderError` or `SlotLost`.
 
-        `answered` receives the status and the headers as soon as they arrive.
+        `answered` receives the head of the answer as soon as it arrives.
         """
         ...
 

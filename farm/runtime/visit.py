@@ -24,7 +24,7 @@ from farm.policy import verdict
 from farm.policy.retry import RetryParams
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.pacing import VisitPacing
+from farm.runtime.pacing import VisitPacing, answering_site
 from farm.runtime.ports import (
     Detect,
     EgressRoute,
@@ -193,7 +193,7 @@ class Visitor:
         if trace.is_spent and not self._keeps_snapshot(judged):
             self._slot.retire()
         if judged is not None:
-            return without_record(lease, judged, page)
+            return self._unkept(attempt, judged, page)
         if page is None:
             raise AssertionError("a visit without a page is never kept")
         return await self._done(attempt, page, trace, begun)
@@ -228,9 +228,18 @@ class Visitor:
                 delay_s=pacing.delay_s(page),
                 broke_off=page.broke_off,
                 is_taken=page.tiers is not None and page.tiers.is_taken,
+                is_elsewhere=answering_site(lease.task, page.final_url) != lease.task.site,
             ), page
         trace.answered(pacing.status)
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None
+
+    def _unkept(self, attempt: Attempt, judged: Judgement, page: RenderedPage | None) -> VisitResult:
+        """Settle a visit without a record. What leads out of the scope is skipped, whatever is answered there."""
+        if page is None or not attempt.is_of_other_site or not isinstance(judged, Retry | Bury):
+            return without_record(attempt.lease, judged, page)
+        redirect = self._deps.redirects.judge(attempt.lease.task, page)
+        result = without_record(attempt.lease, redirect.skip or judged, page)
+        return replace(result, extension=redirect.extension)
 
     async def _done(
         self, attempt: Attempt, page: RenderedPage, trace: VisitTrace, begun: float

@@ -11,7 +11,7 @@ import pytest_asyncio
 from farm.browser.events import MOST_DOCUMENTS, MainDocuments
 from farm.browser.render import RenderParams
 from fixtures.pages import Answer, serving
-from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen, visit
+from tests.browser.conftest import Browsing, browsing, lease, pool_of_a_module, seen, visit
 
 SLOW_MS = 800
 WAYS = {
@@ -85,6 +85,22 @@ async def test_the_redirects_of_scripts_and_of_answers_are_listed(browser: Brows
     assert page.redirects == (f"{site}/twice", f"{site}/moved", f"{site}/load")
     assert page.redirect_statuses == (200, 302, 200)
     assert page.status == 404
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_each_document_is_told_with_its_address(browser: Browsing, site: str) -> None:
+    """Behind the redirects of answers; a redirect of a script is told when it is over."""
+    told: list[tuple[str, int]] = []
+
+    async def answered(url: str, status: int, headers: Mapping[str, str]) -> None:
+        told.append((url.removeprefix(site), status))
+
+    slot = await browser.slot("told")
+    try:
+        await slot.render(lease(f"{site}/moved"), answered)
+    finally:
+        slot.retire()
+    assert told == [("/load", 200), ("/goal", 404)]
 
 
 @pytest.mark.asyncio(loop_scope="module")

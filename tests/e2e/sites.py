@@ -1,8 +1,8 @@
 """Sites on loopback that answer as a test says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,6 +15,7 @@ class Answer:
     body: bytes = b""
     status: int = 200
     content_type: str = "text/html"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -36,6 +37,8 @@ def served(answer: Callable[[str, Message], Answer | None], *, keeps_open: bool 
             self.send_response(said.status)
             self.send_header("Content-Type", said.content_type)
             self.send_header("Content-Length", str(len(said.body)))
+            for name, value in said.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(said.body)
 

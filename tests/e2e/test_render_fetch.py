@@ -105,3 +105,32 @@ def test_a_seed_that_is_added_later_is_rendered_as_it_asks(out: Path, render: st
         finished = crawl(out, render=render).finish()
     assert finished.code == 0, finished.output
     assert shown(finished, origin) == {"/c?x=1": ("C", render), "/e": ("E", asked)}
+
+
+def test_a_site_that_redirects_elsewhere_is_not_held_up_by_what_is_answered_there(out: Path) -> None:
+    """One refuses for an hour, of another the robots.txt does: both are out of scope, and the crawl ends."""
+    later = {"Retry-After": "3600"}
+
+    def refuses(path: str, _headers: Message) -> Answer:
+        return Answer(status=404) if path == "/robots.txt" else Answer(status=429, headers=later)
+
+    def is_closed(path: str, _headers: Message) -> Answer:
+        return Answer(status=503, headers=later) if path == "/robots.txt" else Answer(b"<p>Open")
+
+    with served(refuses) as one, served(is_closed) as other:
+        targets = {"/one": one, "/other": other}
+
+        def answer(path: str, _headers: Message) -> Answer:
+            if path in targets:
+                return Answer(status=302, headers={"Location": f"{targets[path]}/"})
+            links = "<a href=/one>1</a> <a href=/other>2</a> <a href=/a>a</a>" if path == "/" else ""
+            return Answer(f"<p>Here {links}".encode(), 404 if path == "/robots.txt" else 200)
+
+        with served(answer) as origin:
+            finished = crawl(out, f"{origin}/", render="fetch", contexts="1").finish(timeout_s=30)
+    assert finished.code == 0, finished.output
+    assert sorted(finished.urls) == [f"{origin}/", f"{origin}/a"]
+    assert {(one["url"].removeprefix(origin), one["reason"]) for one in finished.skips} == {
+        ("/one", "out_of_scope"),
+        ("/other", "out_of_scope"),
+    }

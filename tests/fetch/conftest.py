@@ -32,11 +32,12 @@ OF_REQUESTS = frozenset({"cap_bytes", "locale", "headers_for", "cookies_for"})
 
 @dataclass
 class Fetching:
-    """A renderer with its port of the gateway; `heads` are the documents' heads that it has told."""
+    """A renderer with its port of the gateway; it has told the documents' `heads`, and who was `answering`."""
 
     renderer: FetchRenderer
     slot_proxy: SlotProxy
     heads: list[tuple[int, str]] = field(default_factory=list)
+    answering: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     async def visit(self, url: str) -> RenderedPage:
@@ -46,8 +47,9 @@ class Fetching:
             self.asked.append(host)
             return True
 
-        async def answered(status: int, headers: Any) -> None:
+        async def answered(answering: str, status: int, headers: Any) -> None:
             self.heads.append((status, headers.get("content-type", "")))
+            self.answering.append(answering)
 
         self.slot_proxy.begin(url, ask)
         return await self.renderer.render(Lease(UrlTask(url, site_of(url), "0" * 16), "01", 1), answered)

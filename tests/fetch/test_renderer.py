@@ -85,6 +85,7 @@ async def test_redirects_are_followed_with_their_cookies(fetch: Fetch) -> None:
         page = await fetching.visit(f"{origin}/a#mine")
     assert (page.final_url, page.redirects) == (f"{origin}/c#own", (f"{origin}/a", f"{origin}/b?x=%C3%BC"))
     assert (page.redirect_statuses, len(fetching.heads), len(fetching.asked)) == ((302, 308), 1, 3)
+    assert fetching.answering == [f"{origin}/c"]
     assert [one.headers.get("Cookie") for one in requests] == [None, "a=1", "b=2; a=1"]
     assert [(one.status, one.body) for one in page.exchanges] == [
         (302, b""),

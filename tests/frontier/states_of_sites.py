@@ -55,6 +55,7 @@ CASES: dict[str, Case] = {
             "ready:5": {"zset": {"a": NOW + 5000}},
         },
     ),
+    "block of a site without URLs": ({}, {}, ("block", "a", 5000, ""), None, {}, {}),
     "move_dead replay": (
         {"accepted": 1, "sites": 1, "dead": 1},
         {

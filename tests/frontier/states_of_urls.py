@@ -188,6 +188,22 @@ CASES: dict[str, Case] = {
             "slot": {"hash": {"s1": record(f"retry {TOKEN}", "r0", "", 1, "", "")}},
         },
     ),
+    "nack retry that the site has not asked for": (
+        {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000},
+        {
+            "site:a": {"hash": {"b": "", "f": "1"}},
+            "slot": {"hash": {"s1": HELD}},
+            "due": {"zset": {"s1": NOW + 5}},
+        },
+        ("nack", "s1", A1, TOKEN, "retry", "throttled", "why", 2000, 2, ""),
+        b"OK",
+        {"accepted": 1, "sites": 1, "delayed": 1, "retried": 1, "token": 1_000_000},
+        {
+            "site:a": {"hash": {"b": "", "f": "0"}},
+            "delayed": {"zset": {f'a\n{A1}50.1.0["http://a/1"]': NOW + 2000}},
+            "slot": {"hash": {"s1": record(f"retry {TOKEN}", "r0", "", 1, "", "")}},
+        },
+    ),
     "nack bury": (
         {"accepted": 1, "sites": 1, "leased": 1, "token": 1_000_000},
         {

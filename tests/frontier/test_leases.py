@@ -121,6 +121,31 @@ async def test_a_retry_comes_back_when_it_is_due(bench: Bench) -> None:
     assert (lease.attempt, lease.throttled) == (2, 1)
 
 
+@pytest.mark.parametrize("egress", ["", "p1"])
+async def test_a_retry_that_the_site_has_not_asked_for_puts_off_the_url_alone(
+    bench: Bench, egress: str
+) -> None:
+    """Another site has, to which a redirect led; no attempt is consumed."""
+    await bench.add("a/1", "a/2")
+    lease = await bench.lease("s1", egress=egress)
+    retry = Retry(FailureKind.THROTTLED, 20, throttled=True, blocks_site=False)
+    await bench.frontier.nack(lease, retry)
+    await bench.done(await bench.lease("s1", egress=egress))
+    await bench.idle("s1", egress=egress)
+    bench.clock.advance(20)
+    again = await bench.lease("s1", egress=egress)
+    assert (again.task, again.attempt, again.throttled) == (lease.task, 1, 1)
+    assert await bench.frontier.audit() == []
+
+
+@pytest.mark.parametrize("egress", ["", "p1"])
+async def test_of_a_site_that_never_had_a_url_no_block_is_kept(bench: Bench, egress: str) -> None:
+    """Redirects may lead to any number of them."""
+    await bench.frontier.block("elsewhere", 3600, egress=egress)
+    assert await bench.raw("EXISTS", "@site:elsewhere") == 0
+    assert await bench.frontier.audit() == []
+
+
 async def test_waiting_says_when_the_next_one_is_due(bench: Bench) -> None:
     """So that nobody polls faster than anything can happen."""
     await bench.add("a/1")

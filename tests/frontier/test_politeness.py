@@ -178,8 +178,8 @@ async def test_an_address_that_is_shut_out_everywhere_need_not_ask_at_once(bench
     await bench.frontier.block("a", 3600, egress="p1")
     await bench.frontier.block("b", 3600, egress="p1")
     assert (await bench.idle("s1", egress="p1")).retry_in_s == 0.25
-    await bench.frontier.block("c", 0.1, egress="p1")
     await bench.add("c/1")
+    await bench.frontier.block("c", 0.1, egress="p1")
     assert (await bench.idle("s1", egress="p1")).retry_in_s == 0.1
 
 

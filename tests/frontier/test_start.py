@@ -50,6 +50,7 @@ async def test_nobody_begins_under_a_block(bench: Bench) -> None:
 
 async def test_a_block_of_one_address_lets_the_others_begin(bench: Bench) -> None:
     """Nine of ten proxies go on."""
+    await bench.add("a/1")
     await bench.frontier.block("a", 5, egress="p1")
     assert await bench.frontier.may_begin("a", "p1") == -5
     assert await bench.frontier.may_begin("a", "p2") == 0
@@ -97,6 +98,7 @@ async def test_what_has_begun_without_asking_keeps_the_next_away(client: RedisCl
     for _ in range(9):
         await bench.frontier.may_begin("a", begun=True)
     assert await bench.frontier.may_begin("a") == 4
+    await bench.add("b/1")
     await bench.frontier.block("b", 5)
     assert await bench.frontier.may_begin("b", begun=True) == 0
     assert await bench.frontier.may_begin("b") == -5

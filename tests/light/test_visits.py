@@ -120,14 +120,18 @@ async def test_the_way_to_a_page_is_told(light: LightSlot, site: str) -> None:
 
 async def test_status_and_headers_are_told_before_the_page_is_read(light: LightSlot, site: str) -> None:
     """A page that is missing is a page."""
-    told: list[tuple[int, str]] = []
+    told: list[tuple[str, int, str]] = []
 
-    async def answered(status: int, headers: Mapping[str, str]) -> None:
-        told.append((status, headers["content-type"]))
+    async def answered(url: str, status: int, headers: Mapping[str, str]) -> None:
+        told.append((url, status, headers["content-type"]))
 
     page = await visit(light, f"{site}/missing", answered=answered)
-    assert told == [(404, "text/html; charset=utf-8")]
+    assert told == [(f"{site}/missing", 404, "text/html; charset=utf-8")]
     assert (page.status, page.title) == (404, "none")
+    told.clear()
+    await visit(light, f"{site}/hop", answered=answered)
+    await visit(light, f"{site}/script", answered=answered)
+    assert [url.removeprefix(site) for url, _, _ in told] == ["/plain", "/script", "/plain"]
 
 
 @pytest.mark.parametrize("name", ["text", "untyped", "download", "sandboxed", "broken"])

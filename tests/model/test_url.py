@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.url import covering, host_of, hostname_of, origin_of, path_of, relative_url_of, site_of
+from farm.model.url import (
+    covering,
+    host_of,
+    hostname_of,
+    origin_of,
+    path_of,
+    relative_url_of,
+    site_in,
+    site_of,
+)
 from farm.scope.canonical import CanonicalUrl, canonicalise
 
 CANONICAL = {
@@ -63,6 +72,7 @@ def test_nothing_raises_on_what_is_no_url(text: str) -> None:
     parts = site_of(text), origin_of(text), relative_url_of(text), host_of(text), path_of(text)
     assert all(isinstance(part, str) for part in parts)
     assert isinstance(hostname_of(text), str | None)
+    assert isinstance(site_in(text), str | None)
 
 
 def test_any_url_has_a_host_name_and_a_path_or_says_that_it_has_none() -> None:
@@ -72,6 +82,14 @@ def test_any_url_has_a_host_name_and_a_path_or_says_that_it_has_none() -> None:
     assert (hostname_of("about:blank"), hostname_of("http://[::1")) == ("", None)
     assert path_of("http://a.example/f/g.pdf?x=/y#/z") == "/f/g.pdf"
     assert (path_of("http://a.example"), path_of("http://[::1")) == ("", "")
+
+
+def test_any_url_has_the_site_of_its_canonical_form() -> None:
+    """Without the default port of its scheme; none where it has no host."""
+    assert site_in("HTTP://user@Shop.Example:80/a") == "shop.example"
+    assert site_in("https://shop.example:80?a") == "shop.example:80"
+    assert site_in("http://[FE80::1]:8080/") == "[fe80::1]:8080"
+    assert (site_in("about:blank"), site_in("http://[::1"), site_in("http://a:99999/")) == (None, None, None)
 
 
 def test_the_most_special_name_covers_a_site() -> None:

@@ -244,6 +244,32 @@ def test_what_the_pace_of_a_site_learns_from_a_page(attempt: Attempt, answer: in
     assert answer_of(attempt) == answer
 
 
+ELSEWHERE = replace(PAGE, is_elsewhere=True)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "answer"),
+    [
+        (replace(ELSEWHERE, status=429, delay_s=7.0), None),
+        (replace(ELSEWHERE, status=500), 500),
+        (replace(ELSEWHERE, refusal=Retry(FailureKind.THROTTLED, 9.0, throttled=True)), 200),
+    ],
+)
+def test_another_site_that_a_redirect_led_to_puts_off_the_url_alone(
+    attempt: Attempt, answer: int | None
+) -> None:
+    """A block there is the own site's answer: some show theirs at an address of their vendor."""
+    judgement = judged(attempt)
+    assert isinstance(judgement, Retry)
+    assert not judgement.blocks_site
+    assert answer_of(attempt) == answer
+    own = judged(replace(attempt, is_elsewhere=False))
+    assert own == replace(judgement, blocks_site=True)
+    blocked = replace(ELSEWHERE, status=429, delay_s=7.0, detection=CAPTCHA)
+    assert judged(blocked) == Retry(FailureKind.THROTTLED, 7.0, "status 429", throttled=True)
+    assert answer_of(blocked) == 429
+
+
 attempts = st.builds(
     Attempt,
     lease=st.builds(

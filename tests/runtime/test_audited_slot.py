@@ -40,7 +40,7 @@ class Cheap:
         if isinstance(shown, Exception):
             raise shown
         if answered is not None:
-            await answered(shown.status, shown.headers)
+            await answered(shown.final_url, shown.status, shown.headers)
         return shown
 
     def retire(self) -> None:
@@ -72,7 +72,7 @@ class Bench:
         tiered = TieredSlot("01", self.browser, {FETCH: self.cheap}, lambda _: BROWSER, detect, self.egress)
         self.slot = AuditedSlot(tiered, self.book, detect, compare_s)
 
-    async def answered(self, status: int, headers: object) -> None:
+    async def answered(self, url: str, status: int, headers: object) -> None:
         """Note the answer of a site."""
         self.answers.append(status)
 

@@ -18,7 +18,8 @@ from farm.runtime.pacing import MOST_TOLD, PaceLearner, VisitPacing
 from farm.runtime.ports import Frontier
 from tests.clock import ManualClock
 
-LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "s", 1)
+OWN = "http://a.example/1"
+LEASE = Lease(UrlTask(OWN, "a.example", "f"), "s", 1)
 
 
 @dataclass
@@ -75,6 +76,9 @@ async def test_a_redirect_to_another_site_is_spaced_but_never_refused() -> None:
     assert await paced(answers).ask("b.example")
     assert answers.asked == [("b.example", "p")] * 2
     assert await paced(Answers([30.0])).ask("b.example")
+    answers = Answers([-9])
+    assert await paced(answers).ask("a.example:8080")
+    assert answers.asked == [("a.example:8080", "p")]
 
 
 async def test_without_redis_the_visit_is_given_back() -> None:
@@ -92,7 +96,7 @@ async def test_an_outage_of_redis_does_not_cost_the_page_its_deadline(
     async with asyncio.timeout(5):
         assert not await visit.ask("a.example")
         assert await visit.ask("b.example")
-        await visit.answered(429, {"retry-after": "9"})
+        await visit.answered(OWN, 429, {"retry-after": "9"})
         hops = ("https://a.example/1", "https://a.example/2")
         page = RenderedPage("https://a.example/3", 200, {}, "text/html", redirects=hops)
         await visit.count_redirects(page)
@@ -102,12 +106,31 @@ async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
     """For as long as the site says, by the address that met it; other answers change nothing."""
     answers = Answers()
     visit = paced(answers)
-    await visit.answered(200, {"retry-after": "9"})
-    await visit.answered(429, {"retry-after": "9"})
-    await visit.answered(503, {"retry-after": "0"})
+    await visit.answered(OWN, 200, {"retry-after": "9"})
+    await visit.answered(OWN, 429, {"retry-after": "9"})
+    await visit.answered(OWN, 503, {"retry-after": "0"})
     assert answers.blocks == [("a.example", 9.0, "p")]
-    await visit.answered(429, {"retry-after": "soon"})
+    await visit.answered(OWN, 429, {"retry-after": "soon"})
     assert answers.blocks[1][1] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("url", "site"),
+    [
+        ("https://a.example/login?again", "a.example"),
+        ("http://A.example:80/", "a.example"),
+        ("http://a.example:8080/", "a.example:8080"),
+        ("https://b.example/", "b.example"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+        ("about:blank", "a.example"),
+        ("http://a.example:99999/", "a.example"),
+    ],
+)
+async def test_a_refusal_is_that_of_the_site_that_answered(url: str, site: str) -> None:
+    """A redirect may lead to another one, which must not stop the visits to the site that it left."""
+    answers = Answers()
+    await paced(answers).answered(url, 429, {"retry-after": "9"})
+    assert answers.blocks == [(site, 9.0, "p")]
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": "9"}])
@@ -115,7 +138,7 @@ async def test_the_settlement_has_the_delay_that_the_site_was_blocked_for(header
     """Computed apart, by two draws, the URL could come back while its site was still blocked."""
     answers = Answers()
     visit = paced(answers)
-    await visit.answered(429, headers)
+    await visit.answered(OWN, 429, headers)
     page = RenderedPage("http://a.example/1", 429, {"retry-after": "99"}, "text/html")
     assert visit.delay_s(page) == answers.blocks[0][1]
 
@@ -123,7 +146,7 @@ async def test_the_settlement_has_the_delay_that_the_site_was_blocked_for(header
 async def test_an_answer_that_nobody_told_of_is_read_from_the_page() -> None:
     """A document may be shown whose head was never reported, or another one than was reported last."""
     visit = paced(Answers())
-    await visit.answered(200, {})
+    await visit.answered(OWN, 200, {})
     page = RenderedPage("http://a.example/1", 503, {"retry-after": "7"}, "text/html")
     assert visit.delay_s(page) == 7.0
     assert visit.delay_s(RenderedPage("http://a.example/1", 200, {}, "text/html")) is None

@@ -35,7 +35,7 @@ class Shown:
         if isinstance(self.shows, Exception):
             raise self.shows
         if answered is not None:
-            await answered(self.shows.status, self.shows.headers)
+            await answered(self.shows.final_url, self.shows.status, self.shows.headers)
         return self.shows
 
     async def snapshot(self) -> PageSnapshot | None:
@@ -99,7 +99,7 @@ async def test_what_is_unfit_is_visited_by_the_browser_in_the_same_lease(unfit: 
     tiered, browser, _, again = slot(unfit)
     heads: list[int] = []
 
-    async def answered(status: int, headers: Mapping[str, str]) -> None:
+    async def answered(url: str, status: int, headers: Mapping[str, str]) -> None:
         heads.append(status)
 
     shown = await tiered.render(lease("1"), answered)

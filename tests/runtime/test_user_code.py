@@ -283,7 +283,8 @@ async def test_a_page_that_is_given_up_without_the_browser_is_the_browsers_first
     """What it lacks may come by a script. No attempt is consumed; put off, its next visit is the browser's."""
     asks = says(PageHandled(verdict=verdict))
     again = await judged(asks, without_browser(), attempt=attempt)
-    assert again == Retry(FailureKind.HANDLER, 0.0, "no price (visited again by the browser)", throttled=True)
+    why = "no price (visited again by the browser)"
+    assert again == Retry(FailureKind.HANDLER, 0.0, why, throttled=True, blocks_site=False)
     final = Bury(FailureKind.HANDLER, "no price")
     assert await judged(asks, without_browser(Evidence.AGREED), attempt=attempt) == final
     assert await judged(asks, page(), attempt=attempt) == final

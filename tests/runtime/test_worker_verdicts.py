@@ -310,3 +310,32 @@ async def test_what_a_skipped_page_has_shown_of_the_renderers_counts() -> None:
     bench.site.landing = RedirectOutcome(skip=SkipReason.OUT_OF_SCOPE)
     await worked(bench)
     assert bench.frontier.settled == [("1", Ack(rendered=False, tiers=TierNotes("t", notes[:1])))]
+
+
+async def test_what_another_site_answers_after_a_redirect_holds_nothing_else_up() -> None:
+    """It is blocked itself; of the URL's own site nothing is blocked or learnt."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [page(429, redirects=(f"http://{SITE}/1",), final_url="http://b.example/")]
+    await worked(bench)
+    [(site, block_s)], [(_, settlement)] = bench.frontier.blocks, bench.frontier.settled
+    assert site == "b.example"
+    assert settlement == Retry(
+        FailureKind.THROTTLED, block_s, "status 429", throttled=True, blocks_site=False
+    )
+    assert bench.site.noted == []
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_what_leads_out_of_scope_is_skipped_whatever_is_answered_there(status: int) -> None:
+    """It would not be kept either; a redirect of a seed extends the scope all the same."""
+    bench = Bench(lease("1"))
+    bench.slot.pages = [page(status, redirects=(f"http://{SITE}/1",), final_url="http://b.example/")]
+    bench.site.landing = RedirectOutcome(skip=SkipReason.OUT_OF_SCOPE)
+    await worked(bench)
+    assert bench.frontier.settled == [("1", Ack(rendered=False))]
+    seed = Bench(lease("1"))
+    seed.slot.pages = [page(status, redirects=(f"http://{SITE}/1",), final_url="http://www.a.example/")]
+    seed.site.landing = RedirectOutcome(extension="www.a.example")
+    await worked(seed)
+    assert isinstance(seed.frontier.settled[0][1], Retry)
+    assert seed.frontier.extensions == ["www.a.example"]

@@ -167,7 +167,7 @@ class FakeSlot:
         if isinstance(shown, Exception):
             raise shown
         if answered is not None:
-            await answered(shown.status, shown.headers)
+            await answered(shown.final_url, shown.status, shown.headers)
         if "settle" in self.steps.failures:
             raise self.steps.failures["settle"]
         return shown

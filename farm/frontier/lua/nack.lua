@@ -4,8 +4,8 @@
 --            retry blocks the site, or the site for the lease's address, in the same transaction.
 -- KEYS:      1 the shard's counters
 -- ARGV:      1 own time in ms or '' · 2 slot · 3 id · 4 token · 5 retry | bury | release · 6 reason
---            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed) · 10 what is known of the visit,
---            in one line, or ''
+--            7 detail · 8 delay in ms · 9 1 when throttled (no attempt is consumed), 2 when the site has not asked for
+--            that and is not blocked, else 0 · 10 what is known of the visit, in one line, or ''
 -- Returns:   'OK' | 'DUP' | 'STALE', or an error BADARG
 begin()
 local kind, wait = ARGV[5], tonumber(ARGV[8])
@@ -21,7 +21,7 @@ if not holds(r, ARGV[3], ARGV[4]) then
 end
 local out = r[OUT]
 local s, entry = release(r)
-local throttled = ARGV[9] == '1' and 1 or 0
+local throttled, blocks = ARGV[9] == '0' and 0 or 1, ARGV[9] == '1'
 local again = recount(entry, 1 - throttled, throttled, 0)
 if not again then
   bury(s[NAME], ARGV[3], entry, 'corrupt', 'the entry cannot be read')
@@ -36,9 +36,9 @@ else
   local until_ms = now + wait
   tallies()
   T[RETRIED] = T[RETRIED] + 1
-  if throttled == 1 and out == '' then
+  if blocks and out == '' then
     s[BLOCKED] = math.max(s[BLOCKED], until_ms)
-  elseif throttled == 1 then
+  elseif blocks then
     block_address(s[NAME], out, until_ms)
   end
   call('ZADD', P .. 'delayed', ('%d'):format(until_ms), s[NAME] .. '\n' .. again)
