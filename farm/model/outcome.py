@@ -84,6 +84,9 @@ class Retry:
     throttled: bool = False
     blocks_site: bool = True
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", _as_utf8(self.detail))
+
 
 @dataclass(frozen=True, slots=True)
 class Bury:
@@ -92,12 +95,31 @@ class Bury:
     reason: FailureKind
     detail: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", _as_utf8(self.detail))
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """Release the lease (a drain, a proxy's failure): no attempt is consumed, and the URL is due at once."""
 
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", _as_utf8(self.reason))
+
+
+def _as_utf8(text: str) -> str:
+    """Return a text that UTF-8 can hold, as Redis, the log and a trace need it.
+
+    A page's script can put half of a surrogate pair into its title, and a handler that title into its reason: it
+    becomes the replacement character, as in a record.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 @dataclass(frozen=True, slots=True)

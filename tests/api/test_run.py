@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from farm import Farm, FarmError
+from farm import Farm, FarmError, Page
+from fixtures.pages import serving
 from fixtures.shop import Shop
 from tests.e2e.farm_process import read_lines
 
@@ -133,3 +134,21 @@ def test_a_signal_drains_a_script(shop: Shop, tmp_path: Path, number: signal.Sig
     assert out.decode().split() == ["crawling"]
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert (summary["exit_reason"], summary["ledger"]["leased"]) == (number.name.lower(), 0)
+
+
+async def test_a_title_that_utf_8_cannot_hold_ends_one_visit_alone(options: dict[str, Any]) -> None:
+    """A handler gives the page up with it, or raises it; the other pages are visited."""
+    named = '<script type="application/ld+json">{"name": "odd \\ud800"}</script>'
+    async with serving({"failed": named, "raised": named, "good": named}) as origin:
+        farm = Farm(**{**options, "render": "fetch", "retries": 0, "robots": "ignore", "contexts": 1})
+
+        @farm.default
+        async def read(page: Page) -> None:
+            name = page.metadata["json_ld"][0]["name"]
+            if page.url.endswith("failed"):
+                page.fail(name)
+            if page.url.endswith("raised"):
+                raise ValueError(name)
+
+        summary = await farm.run([f"{origin}/{name}" for name in ("failed", "raised", "good")])
+    assert (summary.exit_reason, summary.dead, summary.written) == ("finished", {"handler": 2}, 1)

@@ -6,6 +6,7 @@ import pytest
 
 from farm.frontier.history import DETAIL_CHARS, PastVisit, decode_history
 from farm.model.outcome import Ack, Bury, FailedVisit, FailureKind, Release, Retry
+from farm.runtime.visit_trace import VisitTrace
 from tests.frontier.support import START_MS, Bench
 
 TIMEOUT = FailureKind.TIMEOUT
@@ -97,6 +98,23 @@ async def test_a_visit_takes_a_bounded_line(bench: Bench) -> None:
     (past,) = await bench.frontier.dead.history(lease.id)
     assert len(past.visit.detail) == DETAIL_CHARS
     assert len(await bench.raw("HGET", "@failed", lease.id)) < 700
+
+
+@pytest.mark.parametrize("kind", ["retry", "bury", "release"])
+async def test_a_reason_with_half_of_a_surrogate_pair_is_kept(bench: Bench, kind: str) -> None:
+    """A page's script can put it into a title, and a handler that title into its reason."""
+    why = "no price on odd \ud800"
+    made: dict[str, Retry | Bury | Release] = {
+        "retry": Retry(FailureKind.HANDLER, 0, why),
+        "bury": Bury(FailureKind.HANDLER, why),
+        "release": Release(why),
+    }
+    await bench.add("a/1")
+    lease, outcome = await bench.lease(), made[kind]
+    await bench.frontier.nack(lease, outcome, VisitTrace("n1", "01").failed(outcome))
+    (past,) = await bench.frontier.dead.history(lease.id)
+    assert past.visit.detail == "no price on odd \ufffd"
+    assert await bench.frontier.audit() == []
 
 
 async def test_histories_are_kept_of_a_bounded_number_of_urls(bench: Bench) -> None:
