@@ -35,6 +35,8 @@ FITTING = {
     "drop": {*CHOOSING, "ids", "yes"},
 }
 """Action -> the options that it takes."""
+_DETAIL_CHARS = 60
+"""Characters of a detail in a terminal, whose rows are narrow; a pipe has all of it."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -155,13 +157,15 @@ async def _list(dead: DeadLetters, which: DeadFilter, settings: DeadSettings) ->
 
 def _print(letters: Sequence[DeadLetter]) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("id", "reason", "attempts", "url"):
-        table.add_column(name, no_wrap=name != "url", overflow="fold")
+    for name in ("id", "reason", "attempts", "url", "detail"):
+        table.add_column(name, no_wrap=name not in {"url", "detail"}, overflow="fold")
+    console = table_console()
     for letter in letters:
+        detail = letter.detail[:_DETAIL_CHARS] if console.is_terminal else letter.detail
         # As texts: rich would take what stands between brackets for its own.
-        cells = (letter.id, letter.reason, str(letter.attempts), _url(letter))
+        cells = (letter.id, letter.reason, str(letter.attempts), _url(letter), detail)
         table.add_row(*(Text(escaped(cell)) for cell in cells))
-    table_console().print(table, highlight=False)
+    console.print(table, highlight=False)
 
 
 def _show(letter: DeadLetter) -> None:

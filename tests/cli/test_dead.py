@@ -74,7 +74,15 @@ def test_a_letter_is_one_line_of_a_pipe(outside: Outside) -> None:
     ids = outside.bury((*FOUR, FailureKind.TLS))
     lines = outside.farm("dead", "list").out.splitlines()
     assert len(lines) == 1 + len(ids) + 1
-    assert [line.rstrip().endswith(url) for line in lines].count(True) == 1
+    assert [line.rstrip().endswith(f"{url}  said so") for line in lines].count(True) == 1
+
+
+def test_a_letter_in_the_list_has_its_detail(outside: Outside) -> None:
+    """A pipe has all of it, a terminal the beginning."""
+    said = f"Playwright: {'a long tale ' * 30}".strip()
+    outside.fail((FailureKind.HANDLER, FailedVisit("handler", said)))
+    _, line, _ = outside.farm("dead", "list").out.splitlines()
+    assert line.rstrip().endswith(said)
 
 
 def test_a_page_for_a_program_is_letters_alone(outside: Outside) -> None:
