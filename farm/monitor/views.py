@@ -21,7 +21,7 @@ from rich.segment import Segment
 
 from farm.model.clock import Clock
 from farm.monitor.browse import Act, Browsing, pressed
-from farm.monitor.figures import amount, by_proxies, clock, lapse, one_line, rate, size, span
+from farm.monitor.figures import amount, by_proxies, clock, counted, lapse, one_line, rate, size, span
 from farm.monitor.pages import listing
 from farm.monitor.screen import frame
 from farm.monitor.snapshot import Snapshot
@@ -214,8 +214,8 @@ def progress_line(snapshot: Snapshot) -> str:
         parts.append(f"{carried} by proxies")
     if snapshot.nodes:
         lost = sum(node.state == "lost" for node in snapshot.nodes)
-        others = amount(len(snapshot.nodes) - lost)
-        parts.append(f"{others} other nodes{f', {lost} lost' if lost else ''}")
+        others = counted(len(snapshot.nodes) - lost, "other node")
+        parts.append(f"{others}{f', {lost} lost' if lost else ''}")
     # Where nothing is queued, nothing waits for a further context.
     if snapshot.admission.limit < len(snapshot.slots) and ledger.queued:
         parts.append(f"held back by {snapshot.admission.binding}")

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from farm.model.clock import SystemClock
-from farm.model.crawl import Ledger, Stats
+from farm.model.crawl import Ledger, NodeSeen, Stats
+from farm.model.event import NodesRead
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
 from farm.monitor.terminal import Terminal, can_be_shown
@@ -117,6 +118,19 @@ def test_a_progress_line_says_how_it_goes() -> None:
         calm
         == "0:01 · 0 done · 0 dead · 0 queued · 0 delayed · 0 leased · 0.0/s · page 0 ms · 0 of 0 contexts at work"
     )
+
+
+def test_the_other_nodes_are_counted_in_a_progress_line() -> None:
+    """One in the singular; the lost are not among them."""
+    seen = [
+        NodeSeen(f"n{number}", state, 2, 0.0) for number, state in enumerate(("running", "lost", "running"))
+    ]
+    one, two = (
+        progress_line(Snapshot(1.0, 0.0, readings={NodesRead: NodesRead(0.5, tuple(nodes))}))
+        for nodes in (seen[:1], seen)
+    )
+    assert one.endswith(" · 1 other node")
+    assert two.endswith(" · 2 other nodes, 1 lost")
 
 
 def test_progress_is_told_at_intervals_and_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
