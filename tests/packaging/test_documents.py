@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from farm.cli.main import COMMANDS, EXIT_CODES
 from farm.model.outcome import FailureKind, SkipReason
 from farm.model.record import COLUMNS
+from farm.runtime.control import ExitReason
 from farm.settings.reference import SETTINGS, options_of
+from farm.sinks.summary import Summary
 from scripts import check_links
 from tests.tree import ROOT
 
@@ -132,6 +135,13 @@ def test_the_documents_have_every_exit_code() -> None:
     rows = re.findall(r"^\| (\d[\d, ]*) \|", section, re.MULTILINE)
     codes = [int(code) for row in rows for code in row.split(", ")]
     assert sorted(codes) == sorted({*EXIT_CODES, 130, 143})
+
+
+def test_the_documents_have_every_value_of_the_summary() -> None:
+    """Its fields, and how a run may have ended."""
+    _, _, section = (ROOT / "docs/running.md").read_text("utf-8").partition("### summary.json\n")
+    named = {*re.findall(r"`(\w+)`", section.partition("\n## ")[0])}
+    assert {*(one.name for one in fields(Summary)), *map(str, ExitReason)} - named == set()
 
 
 def test_the_index_has_every_page() -> None:
