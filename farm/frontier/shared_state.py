@@ -100,9 +100,9 @@ class RedisPaceStore:
         written, now = _learnt(reply)
         return None if written else now
 
-    async def keep_apart(self, site: str, interval_s: float) -> None:
-        """Store a site's crawl-delay; no learnt interval becomes shorter."""
-        await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000))
+    async def keep_apart(self, site: str, interval_s: float) -> bool:
+        """Store a site's crawl-delay; no learnt interval becomes shorter. Return whether it was another before."""
+        return bool(await self._shards.run(self._shards.of(site), "space", site, round(interval_s * 1000)))
 
     async def limit_sites(self, terms: Mapping[str, SiteTerms]) -> None:
         """Store limits of single sites, by their names or `*.` and a domain above them.

@@ -48,8 +48,8 @@ CAP_BYTES = 512 * 1024 + 1
 """One more than the parser reads, so that it detects a longer file."""
 
 
-SetSpacing = Callable[[str, float], Awaitable[None]]
-"""Sets the spacing of visits to a site in seconds, for every node."""
+SetSpacing = Callable[[str, float], Awaitable[bool]]
+"""Sets the spacing of visits to a site in seconds, for every node; returns whether it was another before."""
 
 
 class ParsedRobots(Protocol):
@@ -214,15 +214,15 @@ class RobotsChecker:
                 known.rules.widened,
             )
         delay_s = crawl_delay_s(known.rules.crawl_delay_s)
-        if delay_s:
-            await self._set_spacing(site_of(origin), delay_s)
+        # A file that is fetched again, for want of room, must not give its URLs back again and again.
+        spaced_anew = delay_s > 0 and await self._set_spacing(site_of(origin), delay_s)
         life_s = ROBOTS_CLOSED_S if answer is RobotsAnswer.CLOSED else ROBOTS_RULES_S
         if not await self._cache.offer(origin, text, life_s) and not self._is_told:
             self._is_told = True
             log.warning(
                 "Redis has no room for more texts of robots.txt: those of further hosts are fetched by each node"
             )
-        return self._remember(origin, known), delay_s > 0
+        return self._remember(origin, known), spaced_anew
 
     async def _read(self, text: bytes) -> OriginRobots | None:
         """Decode what a node has written; None if it is unreadable."""

@@ -201,13 +201,21 @@ CASES: dict[str, Case] = {
             "ready:5": {"zset": {"a": 7}},
         },
         ("space", "a", 500),
-        None,
+        1,
         {"accepted": 1, "sites": 1, "q5": 1},
         {
             "site:a": {"hash": {"b": "5", "i": "700", "d": "500"}},
             "q:5:a": {"list": [ENTRY_A1]},
             "ready:5": {"zset": {"a": NOW}},
         },
+    ),
+    "space, as before": (
+        {},
+        {"site:a": {"hash": {"b": "", "i": "500", "d": "500"}}},
+        ("space", "a", 500),
+        0,
+        {},
+        {"site:a": {"hash": {"b": "", "i": "500", "d": "500"}}},
     ),
     "tune": (
         {},

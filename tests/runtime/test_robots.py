@@ -76,9 +76,10 @@ class Node:
         await self.may_answer.wait()
         return self.answer
 
-    async def space(self, site: str, interval_s: float) -> None:
+    async def space(self, site: str, interval_s: float) -> bool:
         """Note a spacing."""
         self.spacings.append((site, interval_s))
+        return self.spacings.count((site, interval_s)) == 1
 
     async def says(
         self, path: str, *, attempt: int = 1, throttled: int = 0
@@ -175,6 +176,16 @@ async def test_a_crawl_delay_gives_back_what_was_leased_before_it_was_known() ->
     assert node.spacings == [("a.example", 60)]
     assert await node.says("/y") is None
     assert await Node(node.cache).says("/y") is None
+
+
+async def test_a_file_that_is_fetched_again_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither Redis nor the node has room for it, its URLs would be given back for ever."""
+    monkeypatch.setattr(robots, "REMEMBERED", 1)
+    node = Node(Cache(has_room=False), Fetched(SITE, 200, {}, b"User-agent: *\nCrawl-delay: 9\n"))
+    assert isinstance(await node.says("/y"), Release)
+    await node.checker.sitemaps("http://b.example")
+    assert await node.says("/y") is None
+    assert len(node.asked) == 3
 
 
 async def test_closing_ends_what_is_being_fetched() -> None:
