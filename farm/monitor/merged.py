@@ -123,11 +123,14 @@ class MergedEvents:
 
 
 def summed(one: RunTotals, other: RunTotals) -> RunTotals:
-    """Return the sums of two processes' counts; extremes are the worse ones."""
+    """Return the sums of two processes' counts; extremes are the worse ones.
+
+    Of the throttling answers of a site each process counts those of the whole crawl.
+    """
     return RunTotals(
         _worse(one.resources, other.resources),
         one.duplicate_content + other.duplicate_content,
-        dict(Counter(one.throttled) + Counter(other.throttled)),
+        dict(Counter(one.throttled) | Counter(other.throttled)),
         {
             site: max(one.unvisited_routes.get(site, 0), other.unvisited_routes.get(site, 0))
             for site in {*one.unvisited_routes, *other.unvisited_routes}

@@ -40,6 +40,8 @@ MOST_TOLD = 50
 LONG_BLOCK_S = 600.0
 """A block of this length is reported with its end."""
 MOST_LONG_BLOCKS = 1_000
+MOST_REFUSED = 10_000
+"""The number of sites, or of addresses at sites, whose throttling answers are counted."""
 _TEXTS = {
     "refused": "throttled: 429 or 503 received",
     "slow": "slowed down: its latency rose",
@@ -189,6 +191,7 @@ class PaceLearner:
         self._samples: dict[tuple[str, str], list[Sample]] = {}
         self._refused: dict[tuple[str, str], int] = {}
         """Throttling answers by site and address, where there were any: there may be as many pairs as visits."""
+        self._is_full_told = False
         self._long_blocks: OrderedDict[tuple[str, str], float] = OrderedDict()
         """The end of the last block that was reported, by site and address."""
 
@@ -256,7 +259,7 @@ class PaceLearner:
                 if known.blocked_until_s - known.now_s >= LONG_BLOCK_S:
                     self._report_block(subject, (site, egress), known)
                 if pace.refused:
-                    self._refused[site, egress] = pace.refused
+                    self._count_refused((site, egress), pace.refused)
                 return known, pace
             known = newer
         log.debug(
@@ -265,6 +268,13 @@ class PaceLearner:
             len(samples),
         )
         return None
+
+    def _count_refused(self, key: tuple[str, str], count: int) -> None:
+        if key in self._refused or len(self._refused) < MOST_REFUSED:
+            self._refused[key] = count
+        elif not self._is_full_told:
+            self._is_full_told = True
+            log.warning("%d sites have throttled; further ones are not counted in summary.json", MOST_REFUSED)
 
     def _report(self, subject: str, before: Pace | None, pace: Pace, *, alone: bool) -> None:
         was = before.verdict if before else ""

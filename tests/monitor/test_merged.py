@@ -100,7 +100,7 @@ def test_what_processes_have_counted_is_added_up(merged: MergedEvents) -> None:
         == RunTotals(
             {"files_open": 7, "files_allowed": 9, "least_free_bytes": {"/a": 1, "/b": 4}},
             5,
-            {"x": 2, "y": 2},
+            {"x": 1, "y": 2},
             {"s": 3, "t": 2},
         )
     )

@@ -310,6 +310,21 @@ async def test_a_refusal_slows_the_address_that_met_it() -> None:
     assert "concurrency" not in notice.text
 
 
+async def test_of_very_many_throttled_sites_only_some_are_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which is said once; those that are counted go on being counted."""
+    monkeypatch.setattr(module, "MOST_REFUSED", 2)
+    bench = Bench()
+    for _ in range(2):
+        for site in ("a", "b", "c", "d"):
+            bench.learner.note(site, bench.clock.now - 0.1, 429, 100.0)
+            await bench.learner.learn()
+    assert bench.learner.throttled.keys() == {"a", "b"}
+    assert bench.learner.throttled["a"] > 1
+    assert len([one for one in caplog.messages if "not counted in summary.json" in one]) == 1
+
+
 async def test_a_site_with_limits_of_its_own_is_learnt_within_them() -> None:
     """The other sites have the crawl's."""
     own = PaceParams(first=2, most=2)
