@@ -284,12 +284,13 @@ class _Exchange:
         kept: list[bytes] = []
         size = 0
         try:
-            for piece in decoded_pieces(body, coding):
-                kept.append(piece)
-                size += len(piece)
+            for number, piece in enumerate(decoded_pieces(body, coding)):
+                if piece:
+                    kept.append(piece)
+                    size += len(piece)
                 if size > self._cap_bytes:
                     break
-                if len(kept) > 1:
+                if number:
                     await asyncio.sleep(0)
         except Undecodable:
             if not (is_cut or self._broke_off):

@@ -1,8 +1,9 @@
 """The farm's own GET requests (robots.txt, sitemaps): through the gateway like a page's, with deadlines and caps.
 
 Invariants: a fetch ends within its deadline, redirects included; it never holds more than the cap, also of a
-compressed body; every failure is returned, not raised. Certificates are not verified: many servers send chains
-that only browsers complete, and the pages themselves are visited by a browser that does verify.
+compressed body, and receives little more; every failure is returned, not raised. Certificates are not verified:
+many servers send chains that only browsers complete, and the pages themselves are visited by a browser that does
+verify.
 """
 
 import asyncio
@@ -146,13 +147,15 @@ async def _answer(
     url: str, connection: h11.Connection, stream: asyncio.StreamReader, cap_bytes: int, take: Take | None
 ) -> Fetched:
     head: h11.Response | None = None
-    unpack, kept, size, more = None, bytearray(), -1, True
+    is_cut = False
+    unpack, kept, size, came, more = None, bytearray(), -1, 0, True
     async with aclosing(_events(connection, stream)) as events:
         async for event in events:
             if isinstance(event, h11.Response):
                 head = event
                 continue
             data = bytes(event.data)
+            came += len(data)
             if head is not None and size < 0:
                 unpack, size = _unpacking(head, data), 0
             while data and more:
@@ -167,12 +170,14 @@ async def _answer(
                 more = more and size <= cap_bytes
                 if data:
                     await asyncio.sleep(0)  # a thousandth of 64 KB may expand to 64 KB
-            if not more:
+            # No body is much larger packed than it is, and zlib keeps what follows its end.
+            is_cut = came > cap_bytes + _CHUNK
+            if not more or is_cut or (unpack is not None and unpack.eof):
                 break
     if head is None:
         raise ConnectionError("closed without an answer")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-    return Fetched(url, head.status_code, headers, bytes(kept[:cap_bytes]), size > cap_bytes)
+    return Fetched(url, head.status_code, headers, bytes(kept[:cap_bytes]), is_cut or size > cap_bytes)
 
 
 def _unpacking(head: h11.Response, begin: bytes) -> "zlib._Decompress | None":

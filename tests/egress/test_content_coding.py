@@ -8,7 +8,7 @@ import brotli
 import pytest
 from backports import zstd
 
-from farm.egress.content_coding import Undecodable, decoded_pieces
+from farm.egress.content_coding import MOST_FRAMES, Undecodable, decoded_pieces
 
 TEXT = b"<p>Bread, and more bread.</p>" * 40_000
 RAW = zlib.compressobj(wbits=-15)
@@ -61,3 +61,48 @@ def test_what_cannot_be_unpacked_is_said(body: bytes, coding: str) -> None:
     """One error for all of them."""
     with pytest.raises(Undecodable):
         list(decoded_pieces(body, coding))
+
+
+NOTHING = {
+    "gzip": (b"\x1f\x8b\x08" + bytes(6) + b"\xff", b"\0\0\0\xff\xff"),
+    "deflate": (b"\x78\x9c", b"\0\0\0\xff\xff"),
+    "br": (b"\x0c", b"\x06"),
+    "zstd": (b"\x28\xb5\x2f\xfd\0\0", b"\0\0\0"),
+}
+"""The beginning of a body, and a block that is decoded to nothing."""
+
+
+@pytest.mark.parametrize("coding", NOTHING)
+def test_what_is_decoded_to_nothing_is_decoded_in_parts(coding: str) -> None:
+    """A decoder may take seconds for it, and whatever waits for the loop would wait that long."""
+    begin, block = NOTHING[coding]
+    body = begin + block * (2**20 // len(block)) + (b"\x03" if coding == "br" else b"")
+    pieces = [*decoded_pieces(body, coding)]
+    assert (b"".join(pieces), len(pieces) >= 16) == (b"", True)
+
+
+def test_a_bomb_between_two_codings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is nothing, and what it is packed from has no bound."""
+    monkeypatch.setattr("farm.egress.content_coding.MOST_BETWEEN_BYTES", 10_000)
+    begin, block = NOTHING["gzip"]
+    assert [*decoded_pieces(gzip.compress(begin + block * 1_000), "gzip, gzip")] != []
+    with pytest.raises(Undecodable, match="yields more than 10000"):
+        list(decoded_pieces(gzip.compress(begin + block * 3_000), "gzip, gzip"))
+
+
+def test_nothing_is_lost_where_a_piece_ends() -> None:
+    """A few last bits may be many bytes, which are more than the piece that they begin in."""
+    for size in range(2**18 - 3, 2**18 + 3_000, 61):
+        packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+        body = packer.compress(b"a" * size) + packer.flush()
+        assert sum(map(len, decoded_pieces(body, "deflate"))) == size
+
+
+def test_zstandard_is_read_as_a_browser_reads_it() -> None:
+    """All frames of a body, within a bound, and no window of more than 8 MiB."""
+    assert b"".join(decoded_pieces(PACKED["zstd"] * 3, "zstd")) == TEXT * 3
+    with pytest.raises(Undecodable, match="frames"):
+        list(decoded_pieces(zstd.compress(b"") * (MOST_FRAMES + 1), "zstd"))
+    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 24})
+    with pytest.raises(Undecodable):
+        list(decoded_pieces(packer.compress(TEXT) + packer.flush(), "zstd"))

@@ -70,6 +70,31 @@ async def test_a_packed_body_is_unpacked_no_further_than_the_cap(fetcher: Fetche
     assert (len(fetched.body), fetched.truncated) == (1000, True)
 
 
+@pytest.mark.parametrize(
+    ("begin", "more", "body", "is_cut"),
+    [
+        (gzip.compress(ROBOTS), b"\0" * 1000, ROBOTS, False),
+        (b"\x1f\x8b\x08" + bytes(6) + b"\xff", b"\0\0\0\xff\xff" * 200, b"", True),
+    ],
+    ids=["behind its end", "without content"],
+)
+async def test_of_a_packed_body_no_more_is_received_than_it_can_have(
+    fetcher: Fetcher, begin: bytes, more: bytes, body: bytes, is_cut: bool
+) -> None:
+    """What is unpacked to nothing has no end by the cap of what is unpacked."""
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + begin)
+        while True:
+            writer.write(more * 100)
+            await writer.drain()
+
+    async with listening(endless) as server:
+        fetched = await got(fetcher, f"{server.url}/robots.txt")
+    assert (fetched.body, fetched.truncated) == (body, is_cut)
+
+
 async def test_a_body_can_be_taken_in_pieces(fetcher: Fetcher) -> None:
     """Until the taker has enough."""
     pieces: list[bytes] = []
