@@ -78,7 +78,7 @@ class CookieJar:
         ):
             return
         domain = said.get("domain", "").lstrip(".").lower()
-        host_only = not domain or is_address(host)
+        host_only = not domain or is_address(host) or (domain == host and self._is_suffix(host))
         if domain and domain != host and not self._may_set(host, domain):
             return
         if not _fits_prefix(name, said):
@@ -91,6 +91,10 @@ class CookieJar:
         """Return whether a host may set a cookie for a domain above it, which must not be a public suffix."""
         owner = self._domain_of(host)
         return host.endswith(f".{domain}") and (domain == owner or domain.endswith(f".{owner}"))
+
+    def _is_suffix(self, host: str) -> bool:
+        """Return whether the hosts below a host are others' own: a site may be a public suffix itself."""
+        return self._domain_of(f"www.{host}") != self._domain_of(host)
 
     def _end_of(self, said: Mapping[str, str]) -> float:
         age = said.get("max-age", "")

@@ -68,6 +68,13 @@ def test_a_cookie_for_everybody_below_a_public_suffix_is_refused() -> None:
     assert jar("a=1; Domain=10.0.0.1; Path=/", url="http://10.0.0.1/").header("http://10.0.0.1/") == "a=1"
 
 
+def test_a_site_that_is_a_public_suffix_itself_sets_cookies_for_itself_alone() -> None:
+    """The sites below it are other people's: a page of one may be where a redirect leads."""
+    for host in ("github.io", "co.uk"):
+        made = jar(f"a=1; Domain={host}; Path=/", url=f"https://{host}/")
+        assert [made.header(f"https://{name}/") for name in (host, f"mallory.{host}")] == ["a=1", ""]
+
+
 def test_an_insecure_answer_sets_no_secure_cookie() -> None:
     """It may have been changed on its way."""
     assert jar("a=1; Secure", url="http://www.shop.example/").header("https://www.shop.example/") == ""
