@@ -39,16 +39,20 @@ ALLOWANCE_BYTES = 96 * 1024
 """What a server may send besides a body, per request; each byte of a body gives one of it back."""
 MOST_SETTINGS = 32
 """Frames of settings per connection: h2 looks through all earlier settings at each."""
+MOST_VALUES = 256
+"""Values in the frames of settings of a connection: h2 keeps the last one of each, known or not."""
+TABLE_BYTES = 2**16
+"""What is kept of the headers of requests, to repeat them by a number; a server may offer room for gigabytes."""
 MOST_REQUESTS = 1_000
 """Requests per connection, as servers have it: h2 keeps something of each."""
 _FRAME_COST, _DATA_COST = 256, 9
 """What a frame takes of the allowance besides its bytes: each takes time to read."""
-_FRAME_HEAD = 9
+_FRAME_HEAD, _VALUE_BYTES = 9, 6
 _DATA, _SETTINGS, _GOAWAY = 0, 4, 7
 _GOAWAY_HEAD = struct.Struct("!II")
 _STREAM_BITS = 2**31 - 1
 _DEFAULT_WINDOW_BYTES = 2**16 - 1
-_STATUS_DIGITS = 3
+_STATUS_DIGITS, _FIRST_FINAL = 3, b"200"
 _CONFIG = H2Configuration(client_side=True, header_encoding=None)
 _WANT_HTTP_1 = frozenset(
     {
@@ -100,7 +104,7 @@ class Http2Connection:
         self._events: deque[Event] = deque()
         self._stream = 0
         self._requests = 0
-        self._settings = 0
+        self._settings = self._values = 0
         self._frames = 0
         self._allowance = ALLOWANCE_BYTES
         self._is_answered = False
@@ -121,13 +125,14 @@ class Http2Connection:
         self._allowance = ALLOWANCE_BYTES
         self._requests += 1
         self._send(authority, path, headers)
-        for _ in range(INFORMATIONAL + 1):
+        informational = 0
+        while informational <= INFORMATIONAL:
+            # Others, of windows and priorities say, mean nothing for the answer; the allowance bounds them.
             event = await self._next()
             if isinstance(event, ResponseReceived):
                 self._is_answered, self._is_ended = True, event.stream_ended is not None
                 return _status_and_headers(event.headers or ())
-            if not isinstance(event, InformationalResponseReceived):
-                raise NotHttp2(f"{type(event).__name__} before an answer")
+            informational += isinstance(event, InformationalResponseReceived)
         raise NotHttp2(f"more than {INFORMATIONAL} informational answers")
 
     async def piece(self) -> bytes:
@@ -152,6 +157,10 @@ class Http2Connection:
         own = [(b":method", b"GET"), (b":authority", authority), (b":scheme", b"https"), target]
         headers = [*own, *((name.lower(), value) for name, value in headers)]
         try:
+            encoder = self._h2.encoder
+            # Where it is set to what it is, hpack does not tell the server that it has changed.
+            if encoder.header_table_size > TABLE_BYTES:  # noqa: PLR1730
+                encoder.header_table_size = TABLE_BYTES
             self._stream = self._h2.get_next_available_stream_id()
             self._h2.send_headers(self._stream, headers, end_stream=True)
         except (TooManyStreamsError, NoAvailableStreamIDError) as error:
@@ -210,6 +219,9 @@ class Http2Connection:
             self._settings += 1
             if self._settings > MOST_SETTINGS:
                 raise NotHttp2(f"more than {MOST_SETTINGS} frames of settings")
+            self._values += length // _VALUE_BYTES
+            if self._values > MOST_VALUES:
+                raise NotHttp2(f"more than {MOST_VALUES} settings")
         if kind != _DATA:
             self._allowance -= _FRAME_COST + length
         if self._allowance < 0:
@@ -247,7 +259,7 @@ def _status_and_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[int, He
             status = value
         else:
             kept.append((bytes(name), bytes(value)))
-    if len(status) != _STATUS_DIGITS or not status.isdigit():
+    if len(status) != _STATUS_DIGITS or not status.isdigit() or status < _FIRST_FINAL:
         raise NotHttp2(f"the status {status[:10]!r}")
     return int(status), kept
 

@@ -16,6 +16,7 @@ from tests.fetch.conftest import Fetch, Fetching, Trusted
 PAGE = "<!doctype html><title>Brot</title><p>Bäckerei".encode()
 HTML = (("content-type", "text/html; charset=utf-8"),)
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 9
+PRIORITY, WINDOW_UPDATE = 2, 8
 END_STREAM, END_HEADERS = 1, 4
 STATUS_200 = b"\x88"
 """`:status: 200` as HPACK writes it."""

@@ -26,8 +26,10 @@ from tests.fetch.http2_sites import (
     HTML,
     PAGE,
     PING,
+    PRIORITY,
     RST_STREAM,
     SETTINGS,
+    WINDOW_UPDATE,
     Nowhere,
     Request,
     frame,
@@ -156,6 +158,23 @@ async def test_a_connection_that_went_meanwhile_is_made_anew(fetch: Fetch, trust
             assert (await fetching.visit(f"{there.url}/")).title == "Brot"
             await gone.wait()
     assert (there.connections, len(there.requests), there.plain) == (4, 4, 0)
+
+
+async def test_frames_that_say_nothing_of_the_answer_may_come_before_it(fetch: Fetch, trust: Trusted) -> None:
+    """More room for a body that a request has not, and a priority: some servers send them."""
+
+    async def answer(request: Request) -> None:
+        early = (
+            frame(WINDOW_UPDATE, struct.pack("!I", 9), stream=request.stream),
+            frame(PRIORITY, b"\0\0\0\0\x0f", stream=request.stream),
+        )
+        request.send(b"".join(early))
+        await page(request)
+
+    fetching = await opened(fetch, trust)
+    async with site(trust, answer) as there:
+        assert [(await fetching.visit(f"{there.url}/{name}")).title for name in "ab"] == ["Brot"] * 2
+    assert (there.connections, there.plain) == (1, 0)
 
 
 async def test_a_connection_serves_a_bounded_number_of_requests() -> None:

@@ -88,6 +88,10 @@ INVALID: dict[str, Answer] = {
     "a push": raw(frame(PUSH_PROMISE, struct.pack("!I", 2) + STATUS_200, END_HEADERS, 1)),
     "no status": raw(frame(HEADERS, literal(b"a", b"b" * 200), END_HEADERS, 1)),
     "a status that is none": raw(frame(HEADERS, b"\x08\x03abc", END_HEADERS, 1)),
+    "a status below all": raw(frame(HEADERS, b"\x08\x03000", END_HEADERS, 1)),
+    "settings of all kinds": raw(
+        frame(SETTINGS, b"".join(struct.pack("!HI", kind, 1) for kind in range(1_000, 1_300)))
+    ),
     "a name in capitals": raw(frame(HEADERS, STATUS_200 + literal(b"Big", b"v" * 200), END_HEADERS, 1)),
     "a cut GOAWAY": raw(frame(GOAWAY, b"1234")),
     "GOAWAY HTTP_1_1_REQUIRED": raw(frame(GOAWAY, struct.pack("!II", 0, 13))),
@@ -190,3 +194,15 @@ async def test_random_frames_end_in_no_other_error() -> None:
         except (NotHttp2, RequestReset, OSError) as error:
             ends.add(type(error).__name__)
     assert ends >= {"whole", "NotHttp2", "RequestReset", "ConnectionError", "ConnectionResetError"}
+
+
+async def test_headers_of_requests_are_kept_within_a_bound() -> None:
+    """However much a server would keep of them: a cookie that is another one each time would stay for good."""
+    reader = asyncio.StreamReader()
+    connection = Http2Connection(reader, Nowhere())  # type: ignore[arg-type]
+    reader.feed_data(frame(SETTINGS, struct.pack("!HI", 1, 2**31 - 1)))
+    for stream in range(1, 11, 2):
+        reader.feed_data(frame(HEADERS, STATUS_200, END_HEADERS | END_STREAM, stream))
+        await connection.head(b"a.example", b"/", [(b"cookie", b"%d" % stream * 30_000)])
+    kept = connection._h2.encoder.header_table.dynamic_entries
+    assert sum(len(name) + len(value) for name, value in kept) <= 2**16
