@@ -1,8 +1,9 @@
 """The PostgreSQL store: a table `pages`, a row a record, the id its primary key.
 
 A group is one transaction: copied into a temporary table and from there into `pages`, where a row whose id comes
-again is replaced, unless the existing one is of a later revision; its items are replaced with it. A group
-that fails half-way is repeated as a whole. Invariants: no message contains the password.
+again is replaced, unless the existing one is of a later revision; its items are replaced with it. One row without
+items is one statement, in a third of the time. A group that fails half-way is repeated as a whole.
+Invariants: no message contains the password.
 
 The temporary table and the settings are the connection's, made once. Behind a pooler that gives each transaction
 another connection they do not persist; then each transaction creates them for itself, and leaves nothing behind.
@@ -23,7 +24,7 @@ from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, Batch, ItemColumns
 from farm.model.secret import MASK, SecretUrl
 from farm.sinks.item_values import ITEMS
-from farm.sinks.postgres_items import LOCK_KEY, ItemTable, PageItems, items_of
+from farm.sinks.postgres_items import LOCK_KEY, Connection, ItemTable, PageItems, items_of
 from farm.sinks.rows import TABLE, Row, last_of_each, rows_of
 from farm.sinks.store import StoreAway
 
@@ -69,12 +70,18 @@ _NAMES = sql.SQL(", ").join(sql.Identifier(column.name) for column in COLUMNS)
 _REPLACED = sql.SQL(", ").join(
     sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column.name)) for column in COLUMNS[1:]
 )
+_REVISED = sql.SQL(
+    "ON CONFLICT (id) DO UPDATE SET {replaced} WHERE excluded.revision >= coalesce({table}.revision, 0)"
+).format(table=sql.Identifier(TABLE), replaced=_REPLACED)
 _COPY = sql.SQL("COPY farm_pages ({}) FROM STDIN").format(_NAMES)
 # In the order of the ids, so that two nodes do not wait for each other's rows.
-_UPSERT = sql.SQL(
-    "INSERT INTO {table} ({names}) SELECT {names} FROM farm_pages ORDER BY id "
-    "ON CONFLICT (id) DO UPDATE SET {replaced} WHERE excluded.revision >= coalesce({table}.revision, 0)"
-).format(table=sql.Identifier(TABLE), names=_NAMES, replaced=_REPLACED)
+_UPSERT = sql.SQL("INSERT INTO {} ({names}) SELECT {names} FROM farm_pages ORDER BY id {}").format(
+    sql.Identifier(TABLE), _REVISED, names=_NAMES
+)
+# The setting is empty, and unknown on a connection that was not set up: then the statement fails.
+_UPSERT_ONE = sql.SQL("INSERT INTO {} ({}) VALUES (%s || current_setting('crawl_farm.set_up'){}) {}").format(
+    sql.Identifier(TABLE), _NAMES, sql.SQL(", %s" * (len(COLUMNS) - 1)), _REVISED
+)
 _STAGING, _STAGING_ONCE = (
     sql.SQL("CREATE TEMPORARY TABLE farm_pages ON COMMIT {} AS SELECT {} FROM {} WITH NO DATA").format(
         at_end, _NAMES, sql.Identifier(TABLE)
@@ -85,6 +92,7 @@ _STAGING, _STAGING_ONCE = (
 _UNSTAGING = sql.SQL("DROP TABLE IF EXISTS pg_temp.farm_pages")
 _POOLED = (
     psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedObject,
     psycopg.errors.InvalidSqlStatementName,
     psycopg.errors.DuplicatePreparedStatement,
 )
@@ -181,7 +189,7 @@ class PostgresReader(_Database):
         return [dict(zip(names, row, strict=True)) for row in found]
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def _connected(self) -> Iterator[Connection]:
         try:
             with _TimelyConnection.connect(self._conninfo) as connection:
                 connection.execute(f"SET statement_timeout = '{_STATEMENT_S}s'")
@@ -204,7 +212,7 @@ class PostgresStore(_Database):
         self.item_place = f"the table {ITEMS} of {self.name}"
         self.written = 0
         self.records: int | None = None
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection: Connection | None = None
         self._items = ItemTable(self.name, item_columns)
         self._is_pooled = False
 
@@ -215,7 +223,7 @@ class PostgresStore(_Database):
         """Connect and complete the table. Raises `OutputUnwritable`, `StoreAway` if trying again may help."""
         self._items.check_declared()
         try:
-            self._connection = _TimelyConnection.connect(self._conninfo)
+            self._connection = _TimelyConnection.connect(self._conninfo, autocommit=True)
             if self._is_pooled:
                 # A statement that is prepared on one connection is not known to the next.
                 self._connection.prepare_threshold = None
@@ -242,20 +250,13 @@ class PostgresStore(_Database):
         items = [page for _, pages in group for page in pages]
         if self._connection is None:
             self.open()
-        connection = self._connection
-        if connection is None:
+        if (connection := self._connection) is None:
             raise AssertionError("an open store has a connection")
         try:
-            with connection.transaction(), connection.cursor() as cursor:
-                if self._is_pooled:
-                    self._set_up(connection)
-                    self._stage(connection)
-                with cursor.copy(_COPY) as copy:
-                    for row in rows:
-                        copy.write_row(row)
-                cursor.execute(_UPSERT)
-                if items:
-                    self._items.replace(connection, items)
+            if len(rows) == 1 and not items and not self._is_pooled:
+                connection.execute(_UPSERT_ONE, rows[0])
+            else:
+                self._copy(connection, rows, items)
         except (RenderError, OutputUnwritable):
             self._items.forget()
             raise
@@ -270,6 +271,18 @@ class PostgresStore(_Database):
             raise translated from None
         self.written += len(rows)
 
+    def _copy(self, connection: Connection, rows: Sequence[Row], items: Sequence[PageItems]) -> None:
+        with connection.transaction(), connection.cursor() as cursor:
+            if self._is_pooled:
+                self._set_up(connection)
+                self._stage(connection)
+            with cursor.copy(_COPY) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            cursor.execute(_UPSERT)
+            if items:
+                self._items.replace(connection, items)
+
     def close(self) -> None:
         """End the connection."""
         # The next connection may be one to another server.
@@ -279,12 +292,12 @@ class PostgresStore(_Database):
             with suppress(psycopg.Error):
                 connection.close()
 
-    def _prepare(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def _prepare(self, connection: Connection) -> None:
         execute = connection.execute
         self._set_up(connection)
         execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
         # Checked first: a user who may write to a table may not be allowed to create one.
-        found = dict(execute(_FOUND, [TABLE]).fetchall())
+        found: dict[str, str] = dict(execute(_FOUND, [TABLE]).fetchall())
         if not found:
             execute(sql.SQL("CREATE TABLE {} (id text PRIMARY KEY)").format(sql.Identifier(TABLE)))
             found = {"id": "text"}
@@ -308,18 +321,19 @@ class PostgresStore(_Database):
                 f"{self.name} has a table {TABLE} without a primary key on id; rename that table, or add the key"
             ) from None
 
-    def _set_up(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def _set_up(self, connection: Connection) -> None:
         """Set the parameters of the connection; behind a pooler only those of the transaction."""
         connection.execute(
             "SELECT set_config('statement_timeout', %(statement)s, %(is_local)s), "
             "set_config('lock_timeout', %(lock)s, %(is_local)s), "
             # What is confirmed is on the server's disk, also where its default is faster and says so too early.
             "set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' "
-            "ELSE current_setting('synchronous_commit') END, %(is_local)s)",
+            "ELSE current_setting('synchronous_commit') END, %(is_local)s), "
+            "CASE WHEN NOT %(is_local)s THEN set_config('crawl_farm.set_up', '', false) END",
             {"statement": f"{_STATEMENT_S}s", "lock": f"{_LOCK_S}s", "is_local": self._is_pooled},
         )
 
-    def _stage(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def _stage(self, connection: Connection) -> None:
         """Create the table into which a group is copied."""
         if self._is_pooled:
             connection.execute(_UNSTAGING)

@@ -48,6 +48,19 @@ def test_a_record_is_a_row_of_typed_columns(store: PostgresStore, url: str) -> N
     assert rows(url, "SELECT links -> 0 ->> 'url' AS url FROM pages") == [{"url": "https://shop.example/2"}]
 
 
+def test_a_record_alone_is_stored_as_in_a_group(store: PostgresStore, url: str) -> None:
+    """The two are written in different ways; every type of column, with and without a value."""
+    empty = dict.fromkeys(column.name for column in COLUMNS if column.name not in {"id", "url"})
+    full = {"title": 'a\0\t\\N"ß', "meta": {"a": [1, None, "\0"]}, "depth": 1 << 62, "settled": True}
+    for fields in (empty | full, empty, empty | {"text": "x" * 2_000_000}):
+        write(store, Batch([record(1, **fields)]))
+        write(store, Batch([record(2, **fields), record(3, **fields)]))
+        alone, *group = rows(url)
+        for one in (alone, *group):
+            del one["id"], one["url"]
+        assert group == [alone, alone]
+
+
 def test_an_id_stands_once_and_is_replaced(store: PostgresStore, url: str) -> None:
     """Within a group, over groups and over runs; an older revision replaces no newer one."""
     write(store, Batch([record(1, title="a"), record(2)]), Batch([record(1, title="b")]))
