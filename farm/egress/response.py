@@ -15,6 +15,8 @@ INFORMATIONAL = 16
 """The most 1xx responses before the final one; a site can send them without end."""
 HEADERS = 1_000
 """The most header lines of a response: the browser parses each again, in several processes."""
+LINES = 2 * HEADERS
+"""The most lines of a head, which is parsed at once: a header may be folded, and 64,000 lines take long."""
 EVENTS_A_TURN = 256
 """How many events are handled before yielding to the loop: one read may hold ten thousand chunks of one byte."""
 JUNK = 4
@@ -31,7 +33,7 @@ _LENGTH_DIGITS = 18
 class ResponseReader:
     """Reads the responses of one connection; `h` is the h11 connection that does, another one after a bad head."""
 
-    __slots__ = ("_events", "_head_bytes", "_method", "_received", "answered", "h")
+    __slots__ = ("_events", "_head_bytes", "_lines", "_method", "_received", "_tail", "answered", "h")
 
     def __init__(self, h: h11.Connection, head_bytes: int) -> None:
         self.h = h
@@ -42,11 +44,14 @@ class ResponseReader:
         self._received: list[bytes] = []
         """What has come of the response, until h11 has read its head."""
         self._events = 0
+        self._lines, self._tail = 0, b""
+        """How many lines of a head have come, and its last bytes: its end may be in two parts."""
 
     def expect(self, method: bytes) -> None:
         """Begin with the response to a request of this method."""
         self._method, self.answered = method, False
         self._received.clear()
+        self._lines, self._tail = 0, b""
 
     def receive(self, data: bytes) -> None:
         """Take what came, nothing at the end of the input. Raises h11's `RemoteProtocolError`."""
@@ -58,10 +63,14 @@ class ResponseReader:
             if data and not rest:
                 return
             data = rest
+        if self.h.their_state is h11.SEND_RESPONSE:
+            self._count_lines(data)
         self.h.receive_data(data)
 
     def read(self) -> Event:
-        """Return the next event; raises h11's `RemoteProtocolError` for what no browser would read."""
+        """Return the next event; raises h11's `RemoteProtocolError` for what no browser reads or is too long."""
+        if self._lines > LINES:
+            raise h11.RemoteProtocolError(f"a head of more than {LINES} lines")
         try:
             event = self.h.next_event()
         except h11.RemoteProtocolError:
@@ -73,7 +82,17 @@ class ResponseReader:
         if event is not h11.NEED_DATA and not self.answered:
             self.answered = True
             self._received.clear()
+        if isinstance(event, h11.InformationalResponse):
+            self._lines, self._tail = 0, b""
+            self._count_lines(self.h.trailing_data[0])
         return event
+
+    def _count_lines(self, data: bytes) -> None:
+        """Count the lines of the head that this belongs to."""
+        data = self._tail + data
+        end = _END.search(data)
+        self._lines += data.count(b"\n", len(self._tail), end.start() if end else len(data))
+        self._tail = b"" if end else data[-2:]
 
     def should_yield(self) -> bool:
         """Count an event; return True if it is time to yield to other tasks."""

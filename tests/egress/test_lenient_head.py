@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farm.egress.response import rewritten
+from farm.egress.response import ResponseReader, rewritten
 from farm.model.egress import EgressFault
 
 from .callers import calling, fetch
@@ -149,6 +149,33 @@ def test_a_folded_value_is_joined_and_a_name_is_trimmed() -> None:
     """`Expires : x` is `Expires: x`."""
     made = rewritten(b"HTTP/1.1 200\r\nExpires : Wed,\r\n\t19 Apr\r\nOdd\r\n : more\r\n\r\n")
     assert made == b"HTTP/1.1 200 \r\nExpires: Wed, 19 Apr\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"HTTP/1.1 103 Early\r\n\r\n"])
+@pytest.mark.parametrize("parts", [1, 7])
+def test_a_head_of_too_many_lines_is_not_parsed(before: bytes, parts: int) -> None:
+    """Parsing takes time for each of them, and nothing else runs meanwhile; a body's lines are not counted."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 30000\r\n"
+    for lines, is_read in ((b"a:b\r\n" * 900, True), (b"a:b\r\n" * (2_000 + 1), False)):
+        client = h11.Connection(h11.CLIENT, max_incomplete_event_size=2**18)
+        reader = ResponseReader(client, 2**18)
+        client.send(h11.Request(method="GET", target="/", headers=[("Host", "shop.example")]))
+        client.send(h11.EndOfMessage())
+        reader.expect(b"GET")
+        data = before + head + lines + b"\r\n" + b"\n" * 30_000
+        size = -(-len(data) // parts)
+        found: list[object] = []
+        try:
+            for at in range(0, len(data), size):
+                reader.receive(data[at : at + size])
+                while isinstance(event := reader.read(), h11.Event):
+                    found.append(type(event))
+                    if isinstance(event, h11.EndOfMessage):
+                        break
+        except h11.RemoteProtocolError as error:
+            found.append(str(error))
+        assert (h11.EndOfMessage in found) is is_read
+        assert is_read or found[-1] == f"a head of more than {2_000} lines"
 
 
 def test_a_head_that_is_not_whole_is_none() -> None:
