@@ -58,16 +58,31 @@ class Dialer:
         self._without_tunnel: set[tuple[Upstream, int]] = set()
 
     async def dial(
-        self, authority: Authority, upstream: Upstream | None, traffic: Traffic, *, recall: bool = False
+        self,
+        authority: Authority,
+        upstream: Upstream | None,
+        traffic: Traffic,
+        *,
+        recall: bool = False,
+        is_part: bool = False,
     ) -> Connection:
-        """Open a connection to the authority, through a tunnel if there is an `upstream`; raises `Unreachable`."""
+        """Open a connection to the authority, through a tunnel if there is an `upstream`; raises `Unreachable`.
+
+        `is_part`: it is for a part of a page, which holds up no document.
+        """
         if upstream is None:
-            return await self._directly(authority, traffic, recall=recall)
-        attempt = _ProxyAttempt(upstream)
+            return await self._directly(authority, traffic, recall=recall, is_part=is_part)
+        attempt = _ProxyAttempt(upstream, is_part)
         return await self._in_time(self._via_proxy(authority, attempt, traffic), attempt.late)
 
     async def dial_http(
-        self, authority: Authority, upstream: Upstream | None, traffic: Traffic, *, recall: bool = False
+        self,
+        authority: Authority,
+        upstream: Upstream | None,
+        traffic: Traffic,
+        *,
+        recall: bool = False,
+        is_part: bool = False,
     ) -> tuple[Connection, Upstream | None]:
         """Open a connection for plain HTTP; the second value is the proxy if requests need the absolute form.
 
@@ -76,16 +91,16 @@ class Dialer:
         this is remembered per proxy and port. Raises `Unreachable`.
         """
         if upstream is None or upstream.is_socks:
-            return await self.dial(authority, upstream, traffic, recall=recall), None
+            return await self.dial(authority, upstream, traffic, recall=recall, is_part=is_part), None
         if (upstream, authority.port) not in self._without_tunnel:
             try:
-                return await self.dial(authority, upstream, traffic), None
+                return await self.dial(authority, upstream, traffic, is_part=is_part), None
             except TunnelForbidden:
                 if len(self._without_tunnel) >= MAX_WITHOUT_TUNNEL:
                     self._without_tunnel.clear()
                 self._without_tunnel.add((upstream, authority.port))
-        attempt = _ProxyAttempt(upstream)
-        return await self._in_time(self._absolute_form(authority, upstream, traffic), attempt.late), upstream
+        attempt = _ProxyAttempt(upstream, is_part)
+        return await self._in_time(self._absolute_form(authority, attempt, traffic), attempt.late), upstream
 
     async def _in_time(self, dialling: Awaitable[Connection], late: Callable[[], Unreachable]) -> Connection:
         try:
@@ -94,7 +109,9 @@ class Dialer:
         except TimeoutError:
             raise late() from None
 
-    async def _directly(self, authority: Authority, traffic: Traffic, *, recall: bool) -> Connection:
+    async def _directly(
+        self, authority: Authority, traffic: Traffic, *, recall: bool, is_part: bool
+    ) -> Connection:
         host, port, began = authority.host, str(authority), self._now()
         if recall:
             known = self._dead.recall(host, began) or self._dead.recall(port, began)
@@ -102,7 +119,7 @@ class Dialer:
                 raise Unreachable(known.fault, f"{known.detail} (remembered)")
         late = Unreachable(EgressFault.TIMEOUT, f"{authority} did not connect in time")
         try:
-            connection = await self._in_time(self._direct(authority, traffic), lambda: late)
+            connection = await self._in_time(self._direct(authority, traffic, is_part=is_part), lambda: late)
         except Unreachable as unreachable:
             failure, certain = unreachable.failure, unreachable.certain
             if failure.fault is EgressFault.DNS:
@@ -116,8 +133,8 @@ class Dialer:
         self._dead.reached(port)
         return connection
 
-    async def _direct(self, authority: Authority, traffic: Traffic) -> Connection:
-        found = _literal_addresses(authority) or await self._resolver.resolve(authority.host)
+    async def _direct(self, authority: Authority, traffic: Traffic, *, is_part: bool) -> Connection:
+        found = _literal_addresses(authority) or await self._resolver.resolve(authority.host, is_part=is_part)
         allowed = [ip for ip in found if not self._refusal_reason(ip, authority.port)]
         if not allowed:
             raise self._refused(authority, found[0])
@@ -133,7 +150,7 @@ class Dialer:
     async def _via_proxy(
         self, authority: Authority, attempt: "_ProxyAttempt", traffic: Traffic
     ) -> Connection:
-        known, upstream = await self._check_target(authority), attempt.upstream
+        known, upstream = await self._check_target(authority, is_part=attempt.is_part), attempt.upstream
         if upstream.is_socks:
             attempt.reached = True  # python-socks makes the handshake and does not tell how far it got
             return await self._socks(authority, known, upstream, traffic)
@@ -147,9 +164,11 @@ class Dialer:
             raise
         return connection
 
-    async def _absolute_form(self, authority: Authority, upstream: Upstream, traffic: Traffic) -> Connection:
-        await self._check_target(authority)
-        return await self._to_proxy(upstream, traffic)
+    async def _absolute_form(
+        self, authority: Authority, attempt: "_ProxyAttempt", traffic: Traffic
+    ) -> Connection:
+        await self._check_target(authority, is_part=attempt.is_part)
+        return await self._to_proxy(attempt.upstream, traffic)
 
     async def _to_proxy(self, upstream: Upstream, traffic: Traffic) -> Connection:
         at = await self._proxy_addresses(upstream)
@@ -185,11 +204,11 @@ class Dialer:
             raise
         return connection
 
-    async def _check_target(self, authority: Authority) -> tuple[IPAddress, ...]:
+    async def _check_target(self, authority: Authority, *, is_part: bool) -> tuple[IPAddress, ...]:
         """Return the target's addresses known to this machine; raises `Unreachable` if one is not allowed."""
         try:
             known = _literal_addresses(authority) or await self._resolver.resolve(
-                authority.host, self._params.screen_s
+                authority.host, self._params.screen_s, is_part=is_part
             )
         except Unreachable:
             return ()  # the farm's own resolver may know less than the proxy's
@@ -250,6 +269,7 @@ class _ProxyAttempt:
     """An attempt through a proxy, and whether it got as far as the proxy."""
 
     upstream: Upstream
+    is_part: bool
     reached: bool = False
 
     def late(self) -> Unreachable:

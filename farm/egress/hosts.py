@@ -1,9 +1,10 @@
 """Caches for hosts: their addresses, and failures to reach them.
 
 Names are resolved outside the event loop. Invariants: one look-up per name at a time, however many callers wait
-for it; no caller waits longer than the limit, even though a look-up in the system's resolver cannot be
-cancelled; an address is cached for seconds only. The guard checks the address of every connection, cached or
-not.
+for it, or two where a part of a page needs it as well as a document; look-ups for parts have places of their own,
+so that a page with any number of names that are never answered holds up no document; no caller waits longer than
+the limit, even though a look-up in the system's resolver cannot be cancelled; an address is cached for seconds
+only. The guard checks the address of every connection, cached or not.
 
 A failure is remembered so that a page need not wait again for what the page before missed: of a name by itself,
 of a port of a host as `host:port`. One that is certain (the name does not exist, the port refuses) is
@@ -33,7 +34,8 @@ Lookup = Callable[[str], Awaitable[Sequence[str]]]
 
 MOST_HOSTS = 1024
 MAX_NAMES = 4096
-MAX_LOOKUPS = 32
+MAX_LOOKUPS = 64
+"""Look-ups at a time for documents, and as many for parts of pages; each has a thread."""
 
 
 async def system_lookup(name: str) -> Sequence[str]:
@@ -76,19 +78,24 @@ class Resolver:
         self._limit_s = limit_s
         self._lookup = lookup
         self._known: OrderedDict[str, tuple[float, tuple[IPAddress, ...]]] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[tuple[IPAddress, ...]]] = {}
-        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._asking: dict[tuple[str, bool], asyncio.Task[tuple[IPAddress, ...]]] = {}
+        self._lookups = {is_part: asyncio.Semaphore(MAX_LOOKUPS) for is_part in (False, True)}
 
-    async def resolve(self, name: str, limit_s: float | None = None) -> tuple[IPAddress, ...]:
-        """Return the addresses of a name, at least one; raises `Unreachable`."""
+    async def resolve(
+        self, name: str, limit_s: float | None = None, *, is_part: bool = False
+    ) -> tuple[IPAddress, ...]:
+        """Return the addresses of a name, at least one; `is_part`: only a part of a page needs them.
+
+        Raises `Unreachable`.
+        """
         known = self._known.get(name)
         if known is not None and known[0] > asyncio.get_running_loop().time():
             return known[1]
-        task = self._asking.get(name)
+        task = self._asking.get((name, False)) or (self._asking.get((name, True)) if is_part else None)
         if task is None:
-            task = asyncio.create_task(self._ask(name), name=f"resolve {name}")
-            self._asking[name] = task
-            task.add_done_callback(partial(self._asked, name))
+            task = asyncio.create_task(self._ask(name, is_part=is_part), name=f"resolve {name}")
+            self._asking[name, is_part] = task
+            task.add_done_callback(partial(self._asked, (name, is_part)))
         limit_s = self._limit_s if limit_s is None else limit_s
         # asyncio.wait does not cancel the task after the limit or with its caller: others may wait for it.
         done, _ = await asyncio.wait({task}, timeout=limit_s)
@@ -103,14 +110,14 @@ class Resolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _asked(self, name: str, task: "asyncio.Task[tuple[IPAddress, ...]]") -> None:
-        self._asking.pop(name, None)
+    def _asked(self, key: tuple[str, bool], task: "asyncio.Task[tuple[IPAddress, ...]]") -> None:
+        self._asking.pop(key, None)
         if not task.cancelled():
             task.exception()  # retrieve it, even if no caller waits any more
 
-    async def _ask(self, name: str) -> tuple[IPAddress, ...]:
+    async def _ask(self, name: str, *, is_part: bool) -> tuple[IPAddress, ...]:
         try:
-            async with self._lookups:
+            async with self._lookups[is_part]:
                 found = await self._lookup(name)
             addresses = tuple(ip_address(text) for text in found)
         except (OSError, ValueError) as error:  # ValueError: a label that cannot be looked up

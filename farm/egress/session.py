@@ -125,23 +125,22 @@ class Session:
     async def _tunnel(self, authority: Authority, visit: Visit) -> None:
         self._drop_far()
         upstream = self._state.upstream
-        recall = visit.may_recall(authority)
-        far = await self._tunnel_far(authority, upstream, recall=recall)
+        far = await self._tunnel_far(authority, upstream, visit)
         if visit.hold is not None:
             await visit.hold.for_tunnel(authority)
             if not far.open:
                 # The site did not wait that long.
                 self._drop_far()
-                far = await self._tunnel_far(authority, upstream, recall=recall)
+                far = await self._tunnel_far(authority, upstream, visit)
         self._tunnel_to = authority
         self._near.connection.write(_ESTABLISHED)
         visit.clear(authority)
         await self._relay(self._near.detach(), far, authority, visit)
 
-    async def _tunnel_far(
-        self, authority: Authority, upstream: Upstream | None, *, recall: bool
-    ) -> Connection:
-        far = await self._dialer.dial(authority, upstream, self._state.traffic, recall=recall)
+    async def _tunnel_far(self, authority: Authority, upstream: Upstream | None, visit: Visit) -> Connection:
+        recall, is_part = visit.may_recall(authority), visit.is_elsewhere(authority)
+        traffic = self._state.traffic
+        far = await self._dialer.dial(authority, upstream, traffic, recall=recall, is_part=is_part)
         self._far = HttpConnection(far, h11.CLIENT, self._params.response_head_bytes)
         return far
 
@@ -172,14 +171,15 @@ class Session:
         authority = target.authority
         framing, rest, websocket = part(request)
         recall = not is_navigation(request.headers) and visit.may_recall(authority)
-        near, (far, reused) = self._near, await self._far_for(authority, websocket=websocket, recall=recall)
+        how = {"websocket": websocket, "recall": recall, "is_part": visit.is_elsewhere(authority)}
+        near, (far, reused) = self._near, await self._far_for(authority, **how)
         blame = EgressFault.TUNNEL if self._state.upstream else EgressFault.CONNECT
         hold, answered = visit.hold, None
         if hold is not None and await hold.for_request(target.host, request.headers):
             answered = hold.answered
             if not far.connection.idle:
                 # The site did not wait that long: it closed, and may have said so, which would be no answer.
-                far, reused = await self._far_for(authority, websocket=websocket, recall=recall)
+                far, reused = await self._far_for(authority, **how)
         exchange = Exchange(near, far, self._params, blame, answered)
         path, framing = target.path, [(b"Host", target.host), *framing]
         if self._forward is not None:
@@ -200,7 +200,7 @@ class Session:
         return self._ready_for_next(near, far)
 
     async def _far_for(
-        self, authority: Authority, *, websocket: bool, recall: bool
+        self, authority: Authority, *, websocket: bool, recall: bool, is_part: bool
     ) -> tuple[HttpConnection, bool]:
         """Return the connection to the authority, and whether it has served an exchange before."""
         far = self._far
@@ -212,11 +212,13 @@ class Session:
         self._drop_far()
         upstream, traffic = self._state.upstream, self._state.traffic
         if websocket:
-            connection = await self._dialer.dial(authority, upstream, traffic, recall=recall)
+            dialling = self._dialer.dial(authority, upstream, traffic, recall=recall, is_part=is_part)
+            connection = await dialling
             self._forward = None
         else:
-            dialling = self._dialer.dial_http(authority, upstream, traffic, recall=recall)
-            connection, self._forward = await dialling
+            connection, self._forward = await self._dialer.dial_http(
+                authority, upstream, traffic, recall=recall, is_part=is_part
+            )
         self._far = HttpConnection(connection, h11.CLIENT, self._params.response_head_bytes)
         self._far_authority = authority
         return self._far, False

@@ -112,14 +112,18 @@ class Visit:
         if len(self.failures) > MAX_FAILURES:
             del self.failures[next(iter(self.failures))]
 
+    def is_elsewhere(self, authority: Authority) -> bool:
+        """Return whether an authority is not of the page's own host, with or without `www.`, whatever the port."""
+        own = self.host.removeprefix("www.")
+        return bool(own) and authority.host.removeprefix("www.") != own
+
     def may_recall(self, authority: Authority) -> bool:
         """Return whether a remembered failure may answer for the authority: only a part of the page is lost by it.
 
         Never for the page's own host, whatever the port, and never in a retry: its document may have been
         redirected, which a tunnel hides, and a page that failed because of a memory must be able to succeed.
         """
-        own = self.host.removeprefix("www.")
-        return bool(own) and not self.is_retry and authority.host.removeprefix("www.") != own
+        return not self.is_retry and self.is_elsewhere(authority)
 
     def clear(self, authority: Authority) -> None:
         """Forget the last failure: a later attempt reached the authority."""

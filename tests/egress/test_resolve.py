@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
+from farm.egress import GatewayParams
 from farm.egress.authority import Unreachable
 from farm.egress.hosts import MAX_LOOKUPS, Resolver, system_lookup
 from farm.model.egress import EgressFault
+from tests.turns import turns
+
+from .callers import calling, fetch
+from .conftest import OpenSlotProxy
+from .servers import answering, listening, ok
 
 
 async def test_a_name_is_asked_for_once_at_a_time_and_then_remembered() -> None:
@@ -92,3 +99,31 @@ async def test_an_answer_without_addresses_is_a_dns_failure() -> None:
     with pytest.raises(Unreachable) as raised:
         await Resolver(ttl_s=0, limit_s=5, lookup=lookup).resolve("empty.example")
     assert raised.value.failure.fault is EgressFault.DNS
+
+
+async def test_a_page_with_names_that_hang_holds_up_no_document(open_slot_proxy: OpenSlotProxy) -> None:
+    """Parts of pages have places of their own, also in a retry; a document's name does not wait among them."""
+    all_asking, never = asyncio.Event(), asyncio.Event()
+    asked: list[str] = []
+
+    async def lookup(name: str) -> Sequence[str]:
+        asked.append(name)
+        if len(asked) == MAX_LOOKUPS:
+            all_asking.set()
+        if name.startswith("dead"):
+            await never.wait()
+        return ("127.0.0.1",)
+
+    params = GatewayParams(connections=2 * MAX_LOOKUPS)
+    slot_proxy = await open_slot_proxy(lookup=lookup, params=params)
+    async with listening(answering(ok(b"x"))) as site, AsyncExitStack() as stack:
+        slot_proxy.begin("http://shop.example/", is_retry=True)
+        for number in range(MAX_LOOKUPS + 1):
+            caller = await stack.enter_async_context(calling(slot_proxy))
+            name = "news.example" if number == MAX_LOOKUPS else f"dead{number}.example"
+            caller.ask(f"http://{name}:{site.port}/", "Upgrade-Insecure-Requests: 1")
+            await turns(5)
+        await asyncio.wait_for(all_asking.wait(), 20)
+        assert "news.example" not in asked
+        slot_proxy.begin("http://news.example/")
+        assert (await fetch(slot_proxy, f"http://news.example:{site.port}/")).endswith(b"x")
