@@ -9,7 +9,7 @@ power cut); a file with any other content belongs to somebody and is refused.
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,18 @@ class Revised(tuple[bytes, bytes]):
             cls(entry) if record.fields.get("revision") else entry
             for entry, record in zip(entries, records, strict=True)
         ]
+
+
+def fresh_of(entries: Iterable[tuple[bytes, bytes]], keys: Keys) -> dict[bytes, tuple[bytes, bytes]]:
+    """Return the entries that are to be written by their keys, each key once.
+
+    Of several with one key the first counts, unless there is a later revision: then the last of these.
+    """
+    fresh: dict[bytes, tuple[bytes, bytes]] = {}
+    for entry in entries:
+        if isinstance(entry, Revised) or (entry[0] not in fresh and entry[0] not in keys):
+            fresh[entry[0]] = entry
+    return fresh
 
 
 _SAMPLES = 32
@@ -152,11 +164,7 @@ class AppendLog:
         """
         if self._failure is not None:
             raise OutputUnwritable(self._failure)
-        fresh = {
-            entry[0]: self._framing.pack(entry[1])
-            for entry in entries
-            if entry[0] not in self._keys or isinstance(entry, Revised)
-        }
+        fresh = {key: self._framing.pack(line) for key, line in fresh_of(entries, self._keys).values()}
         if not fresh:
             return []
         ends: list[tuple[bytes, int]] = []

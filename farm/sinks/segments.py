@@ -19,7 +19,7 @@ from time import monotonic
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import sync_folder
-from farm.sinks.append_log import AppendLog, Revised
+from farm.sinks.append_log import AppendLog, Revised, fresh_of
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
 from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace, files_of_stem, names_of_stem, stems_in
@@ -135,9 +135,7 @@ class SegmentStore:
             self._roll()
 
     def _append(self, log: AppendLog, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        every = chain.from_iterable(group)
-        fresh = (entry for entry in every if entry[0] not in self._keys or isinstance(entry, Revised))
-        entries = list({entry[0]: entry for entry in fresh}.values())
+        entries = list(fresh_of(chain.from_iterable(group), self._keys).values())
         written = [line for _, line in entries]
         if entries and not log.lines and (preamble := self._form.preamble(self._segment(self._number))):
             first = entries[0][0], preamble + entries[0][1]

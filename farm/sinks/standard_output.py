@@ -7,11 +7,12 @@ written: a page that was written but not acknowledged when the farm was killed i
 import os
 import select
 from collections.abc import Sequence
+from itertools import chain
 
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch
-from farm.sinks.append_log import Revised
+from farm.sinks.append_log import Revised, fresh_of
 from farm.sinks.log_index import AllKeys
 from farm.sinks.record import json_line
 
@@ -70,13 +71,8 @@ class StandardOutput:
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
         """Write the lines with new ids, each completely. Raises `OutputUnwritable` if the reader is gone."""
-        fresh = {
-            entry[0]: entry[1]
-            for entries in group
-            for entry in entries
-            if entry[0] not in self._seen or isinstance(entry, Revised)
-        }
-        rest = memoryview(b"".join(fresh.values()))
+        fresh = fresh_of(chain.from_iterable(group), self._seen)
+        rest = memoryview(b"".join(lines for _, lines in fresh.values()))
         try:
             while rest:
                 try:

@@ -168,6 +168,23 @@ def test_a_kill_at_any_byte_never_mixes_two_renderings(tmp_path: Path, kind: str
         assert read() == [1, 2, 6, 7, 8], end
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_of_two_renderings_in_one_group_page_and_items_are_of_the_same(tmp_path: Path, kind: str) -> None:
+    """A store that was slow gathers them: the first counts, and before it a later revision."""
+    store = store_of(parse_sink(kind), tmp_path, tmp_path / ".farm", item_columns={"a": "integer"})
+    store.open()
+    renderings = (
+        page(1, {"a": 1}, title="first"),
+        page(1, {"a": 2}, {"a": 3}, title="second"),
+        page(2, {"a": 4}, title="revised", revision=1),
+        page(2, {"a": 5}, title="late", revision=0),
+    )
+    store.write([store.encode(Batch([one]))[0] for one in renderings])
+    store.close()
+    assert [row["title"] for row in stored_rows(tmp_path / f"pages.{kind}")] == ["first", "revised"]
+    assert [int(row["a"]) for row in stored_rows(tmp_path / f"items.{kind}")] == [1, 4]
+
+
 async def test_what_a_kill_leaves_between_items_and_pages_is_dropped(tmp_path: Path) -> None:
     """Also where no page was written yet; what a page has of which the record stands is kept."""
     for committed in (page(1, {"a": 1}), page(1, {"a": 2}, {"a": 3})):
