@@ -57,6 +57,7 @@ class SegmentStore:
         self._sealed: list[Publication] = []
         self._upload: Upload | None = None
         self._since = math.inf
+        self._revised: dict[bytes, tuple[bytes, bytes]] = {}
         self._number = 0
         self._before = 0
 
@@ -124,23 +125,31 @@ class SegmentStore:
         if self._upload is not None:
             with self._translated():
                 self._upload.check()
-        if self._log is None:
+        if not self._stem:
             raise AssertionError("the store is not open")
-        if self._is_full(self._log):
-            # The last attempt has left it.
-            self._roll()
+        log = self._log
+        if log is None or self._is_full(log):
+            # An earlier attempt has left it so.
+            log = self._roll()
         with self._translated():
-            self._append(self._log, group)
-        if self._is_full(self._log) or self.due_s() <= 0:
+            self._append(log, group)
+        if self._is_full(log) or self.due_s() <= 0:
             self._roll()
+        self._revised = {}
 
     def _append(self, log: AppendLog, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
-        entries = list(fresh_of(chain.from_iterable(group), self._keys).values())
+        every = chain.from_iterable(group)
+        # Where the next log could not be begun the group is repeated, with what its log has already.
+        entries = list(
+            fresh_of((one for one in every if self._revised.get(one[0]) is not one), self._keys).values()
+        )
         written = [line for _, line in entries]
+        revised = {one[0]: one for one in entries if isinstance(one, Revised)}
         if entries and not log.lines and (preamble := self._form.preamble(self._segment(self._number))):
             first = entries[0][0], preamble + entries[0][1]
             entries[0] = Revised(first) if isinstance(entries[0], Revised) else first
         log.append(entries)
+        self._revised |= revised
         if self._form.payloads is not None:
             self._form.payloads.confirm(written)
         if log.lines:
@@ -228,33 +237,29 @@ class SegmentStore:
     def _finish(self, numbers: Iterable[int]) -> None:
         """Make segments of the logs with these numbers."""
         for number in sorted(numbers):
-            self._begin(number)
-            if self._log is not None:
-                self._seal(self._log)
-                self._publish()
+            self._seal(self._begin(number))
+            self._publish()
 
-    def _roll(self) -> None:
-        """Make a segment of the log, in a thread of its own where that takes long, and begin the next log."""
+    def _roll(self) -> AppendLog:
+        """Make a segment of the log, in a thread of its own where that takes long; return the next log."""
         with self._translated():
             if self._upload is not None:
                 self._upload.wait()
                 self._upload, self._sealed = None, []
-            if self._log is None:
-                return
-            sealed = self._seal(self._log)
-            if self._place.is_far:
-                self._upload = Upload(sealed)
-            else:
-                self._publish()
-            self._begin(self._number + 1)
+            if self._log is not None:
+                sealed = self._seal(self._log)
+                if self._place.is_far:
+                    self._upload = Upload(sealed)
+                else:
+                    self._publish()
+            # Also where an earlier attempt got no further than this.
+            return self._begin(self._number + 1)
 
-    def _begin(self, number: int) -> None:
-        self._number = number
-        self._since = math.inf
+    def _begin(self, number: int) -> AppendLog:
         sidecar = self._sidecars / f"{self._stem}{number:06}.index"
         # First, since it says whose the log is.
         sidecar.touch()
-        self._log = AppendLog(
+        log = AppendLog(
             self._logs / f"{self._hidden}{self._stem}{number:06}{self._log_suffix}",
             sidecar,
             self._form.key_of,
@@ -262,8 +267,10 @@ class SegmentStore:
             "--sink",
             framing=self._form.framing,
         )
+        self._log, self._number, self._since = log, number, math.inf
         # Not before: a live run by the same name, of another output folder, has its log locked.
         self._drop_drafts(number)
+        return log
 
     def _drop_drafts(self, number: int) -> None:
         """Remove what a kill has left of making a segment."""

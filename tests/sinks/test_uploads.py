@@ -9,7 +9,7 @@ import pytest
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch
-from farm.sinks import object_store, parquet
+from farm.sinks import object_store, parquet, segments
 from farm.sinks.address import parse_sink
 from farm.sinks.batch import BatchingWriter
 from farm.sinks.jsonl import JsonlFormat
@@ -80,6 +80,52 @@ def test_an_outage_is_said_while_nobody_waits_for_it(
     write(store, 2, 3)
     store.close()
     assert Counter(ids(object_server.objects("said/"), tmp_path)) == wanted(1, 2, 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_group_that_is_repeated_has_a_later_revision_once(
+    kind: str, front: Front, object_server: ObjectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log had it before the store was away."""
+    monkeypatch.setattr(object_store.ObjectPlace, "most_bytes", 1)
+    prefix = f"repeated-{kind}"
+    store = made(tmp_path, named(kind, front.endpoint, prefix))
+    store.open()
+    front.fault = "503"
+    write(store, 1)
+    group = [store.encode(Batch([record(number, revision=1)]))[0] for number in (1, 2)]
+    for _ in range(2):
+        with pytest.raises(StoreAway, match="reduce your request rate"):
+            store.write(group)
+    front.fault = ""
+    until(lambda: store.waits() == (0.0, ""), "the end of the outage")
+    store.write(group)
+    store.write([store.encode(Batch([record(2, revision=2)]))[0]])
+    store.close()
+    assert Counter(ids(object_server.objects(f"{prefix}/"), tmp_path)) == wanted(1, 1, 2, 2)
+
+
+def test_a_log_that_could_not_be_begun_is_begun_by_the_next_group(
+    object_server: ObjectServer, keys: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full for a moment, when the one before became an object by its age."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = made(tmp_path, named("parquet", object_server.endpoint, "begun"))
+    store.open()
+    write(store, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(segments, "AppendLog", full)
+        for _ in range(2):
+            with pytest.raises(OutputUnwritable, match=r"cannot be written \(No space left on device\)"):
+                store.flush()
+            until(lambda: not store._is_uploading, "the end of the upload")
+    write(store, 1, 2)
+    store.close()
+    assert Counter(ids(object_server.objects("begun/"), tmp_path)) == wanted(1, 2)
+    assert logs(tmp_path) == []
 
 
 @pytest.mark.parametrize("after", ["write", "close"])
