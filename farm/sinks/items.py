@@ -110,6 +110,8 @@ class LogWithItems:
         self._open()
         if self._pages.repeated:
             self._compact()
+            # Still open where the items could not be compacted.
+            self._pages.close()
             self._open()
 
     def _open(self) -> None:
@@ -132,11 +134,13 @@ class LogWithItems:
         try:
             if self._items.exists:
                 self._open_items()
-                self._items.compact(replaced_items(pages, self._items.item_id))
                 self._is_open = False
+                self._items.compact(replaced_items(pages, self._items.item_id))
             self._pages.compact(replaced_pages(pages))
-        except OSError as error:
-            log.warning("earlier revisions stay in %s (%s)", self.name, error.strerror or error)
+        except (OSError, OutputUnwritable) as error:
+            log.warning(
+                "earlier revisions stay in %s (%s)", self.name, getattr(error, "strerror", None) or error
+            )
 
     def _open_items(self) -> None:
         if not self._is_open:

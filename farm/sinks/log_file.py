@@ -9,6 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 
@@ -127,12 +128,23 @@ class LogFile(ABC):
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def compact(self, stale: Stale) -> None:
-        """Close the files, and remove replaced entries. Raises OSError, and `OutputUnwritable`."""
-        if self._log is not None:
-            finished = [number for number in self._numbers() if self._file_of(number).exists()]
-            logs = [*map(self._opened, finished), self._log]
-            before, self._log = self.records, None
-            self._finished_lines = before - compact(logs, stale)
+        """Close the files, and remove replaced entries. Raises OSError, and `OutputUnwritable`.
+
+        The files are closed also where it fails, and their records are counted as they were.
+        """
+        if self._log is None:
+            return
+        with ExitStack() as closing:
+            closing.callback(self._log.close)
+            logs: list[AppendLog] = []
+            for number in self._numbers():
+                if self._file_of(number).exists():
+                    # Not the keys of all files, by which each entry would be a repeated one.
+                    logs.append(self._opened(number, AllKeys()))
+                    closing.callback(logs[-1].close)
+            logs.append(self._log)
+            self._finished_lines, self._log = self.records, None
+            self._finished_lines -= compact(logs, stale)
 
     def close(self) -> None:
         """Close the file."""
@@ -141,7 +153,6 @@ class LogFile(ABC):
 
     def _rotate(self, log: AppendLog) -> None:
         """Rename the file to its number, and start another. After a crash in between the sidecar is rebuilt."""
-        log.close()
         number = max(self._numbers(), default=0) + 1
         try:
             self._path.rename(self._file_of(number))
@@ -152,16 +163,19 @@ class LogFile(ABC):
             raise OutputUnwritable(
                 f"{self._path} cannot be renamed ({error.strerror}); check the folder's permissions"
             ) from error
+        finally:
+            # Locked until then: what another run added to it would have another name.
+            log.close()
         self._finished_lines += log.lines
         self._repeated |= log.repeated
         self._log = self._opened(None)
 
-    def _opened(self, number: int | None) -> AppendLog:
+    def _opened(self, number: int | None, keys: AllKeys | None = None) -> AppendLog:
         return AppendLog(
             self._file_of(number),
             self._index_of(number),
             self.entry_key,
-            self._keys,
+            self._keys if keys is None else keys,
             self._option,
             framing=self._framing,
             header=self.header,

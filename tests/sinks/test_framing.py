@@ -19,6 +19,7 @@ from backports import zstd
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
 from farm.sinks.address import parse_sink, store_of
+from farm.sinks.log_file import LogFile
 from farm.sinks.output import RecordSink
 from farm.sinks.store import Store
 from tests.sinks.killed import killed, record
@@ -203,6 +204,28 @@ def test_files_are_rotated_and_may_be_moved_away(path: Path) -> None:
     assert [one.name for one in path.parent.iterdir() if one.is_file()] == ["taken"]
 
 
+def test_a_file_takes_no_lines_of_another_crawl_before_it_has_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be in a file of another name than that crawl knows."""
+    path = tmp_path / "pages.jsonl"
+    store, numbers, asked = opened(path, "?rotate=1KiB"), LogFile._numbers, list[str]()
+
+    def tried(file: LogFile) -> list[int]:
+        if not asked:
+            asked.append(file.name)
+            with pytest.raises(OutputUnwritable, match="is being written to by another run"):
+                store_of(parse_sink(f"jsonl:{path}"), tmp_path / "b", tmp_path / "b/.farm").open()
+        return numbers(file)
+
+    write(store, *range(30))
+    monkeypatch.setattr(LogFile, "_numbers", tried)
+    write(store, 30)
+    assert asked == [f"jsonl:{path}"]
+    store.close()
+    assert len(urls(tmp_path / "pages-000001.jsonl")) == 30
+
+
 def test_a_rotation_that_was_cut_off_is_completed(tmp_path: Path) -> None:
     """A crash between the two renames leaves the sidecar under the old name."""
     path = tmp_path / "pages.jsonl"
@@ -231,6 +254,7 @@ from pathlib import Path
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch
 from farm.sinks.address import parse_sink
+from farm.sinks.log_file import LogFile
 from farm.sinks.output import RecordSink
 from farm.sinks.standard_output import reserve
 from tests.sinks.killed import record

@@ -145,6 +145,33 @@ async def test_a_sidecar_that_does_not_fit_is_made_anew(
     assert (found["1"], found["2"], found["3"]) == (1, 1, 0)
 
 
+async def test_a_disk_without_room_for_a_copy_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Earlier revisions stay, of pages and of items, which is said; what stands in the files is counted."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    runs: list[tuple[int, int, list[Record]]] = [
+        (2, 2, [page(1, revision=0), revised(1, 1)]),
+        (4, 2, [page(2, {"a": 1}, revision=0), revised(2, 1, {"a": 2})]),
+        (5, 1, [record(3, revision=0)]),
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(compaction, "take_out", full)
+        for records, written, committed in runs:
+            sink = await RecordSink.open(tmp_path)
+            for one in committed:
+                await sink.commit(Batch([one]))
+            await sink.close()
+            assert (sink.stores[0].records, sink.stores[0].written) == (records, written)
+    assert caplog.text.count("earlier revisions stay in jsonl:") == 5, "at each end, and at the start of two"
+    await write(tmp_path, "jsonl")
+    assert shown(tmp_path, "pages.jsonl") == [("1", 1), ("2", 1), ("3", 0)]
+    assert [row["a"] for row in rows(item_file(tmp_path))] == [2]
+
+
 def test_a_file_that_is_written_anew_takes_no_lines_of_another_crawl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
