@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 from farm.resources.files import whole_file
@@ -98,7 +99,7 @@ def take_out(path: Path, index_path: Path, header_bytes: int, numbers: AbstractS
                 while left and (chunk := log.read(min(left, _COPY_BYTES))):
                     draft.write(chunk)
                     left -= len(chunk)
-        _renumber(index, header_bytes, numbers)
+        _renumber(index, index_path, header_bytes, numbers)
     finally:
         index.close()
 
@@ -116,17 +117,27 @@ def _kept(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iter
         yield since, end
 
 
-def _renumber(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> None:
-    """Write the sidecar of the rest. It was read to its end before, and has as many entries as the log."""
-    kept: list[tuple[bytes, int]] = []
+def _renumber(index: LogIndex, index_path: Path, header_bytes: int, numbers: AbstractSet[int]) -> None:
+    """Replace the sidecar by that of the rest, of which a part at a time is in memory."""
+    draft = index_path.with_name(f".{index_path.name}.draft")
+    draft.unlink(missing_ok=True)
+    rest = LogIndex(draft)
+    try:
+        kept = _renumbered(index, header_bytes, numbers)
+        while part := list(islice(kept, _PENDING)):
+            rest.append(part)
+    finally:
+        rest.close()
+    draft.replace(index_path)
+
+
+def _renumbered(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iterator[tuple[bytes, int]]:
+    """Yield the key and the new end of each entry that stays."""
     start = header_bytes
     gone = 0
     for number, (key, end) in enumerate(index.entries()):
         if number in numbers:
             gone += end - start
         else:
-            kept.append((key, end - gone))
+            yield key, end - gone
         start = end
-    index.clear()
-    for first in range(0, len(kept), _PENDING):
-        index.append(kept[first : first + _PENDING])

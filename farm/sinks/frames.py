@@ -5,11 +5,12 @@ Each entry is decoded alone, so that a file that was cut anywhere is valid up to
 
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, Protocol
 
 _CHUNK_BYTES = 1 << 14
 _MOST_BYTES = 1 << 30
-"""The most bytes of a decompressed entry: none is so large, but a few bytes of another file could be."""
+"""The most bytes of an entry: none is so large, but another file could be, or a few packed bytes of it."""
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
 
@@ -34,6 +35,11 @@ class Framing(Protocol):
         ...
 
 
+def _lines_of(file: BinaryIO) -> Iterator[bytes]:
+    """Return the lines of a file; one that is longer than any entry in parts, of which the first has no end."""
+    return iter(partial(file.readline, _MOST_BYTES), b"")
+
+
 class LineFraming:
     """An entry is a line."""
 
@@ -47,7 +53,7 @@ class LineFraming:
 
     def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         """Yield the lines and their bytes."""
-        for line in file:
+        for line in _lines_of(file):
             if not line.endswith(b"\n") or b"\0" in line:
                 return
             yield line, len(line)
@@ -71,15 +77,16 @@ class CsvFraming:
     def whole(self, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         """Yield the rows and their bytes."""
         lines: list[bytes] = []
-        quotes = 0
-        for line in file:
-            if not line.endswith(b"\n") or b"\0" in line:
+        quotes = size = 0
+        for line in _lines_of(file):
+            size += len(line)
+            if not line.endswith(b"\n") or b"\0" in line or size > _MOST_BYTES:
                 return
             lines.append(line)
             quotes += line.count(b'"')
             if quotes % 2 == 0:
                 row = b"".join(lines)
-                lines, quotes = [], 0
+                lines, quotes, size = [], 0, 0
                 yield row, len(row)
 
     def may_be_torn(self, rest: bytes, at: int) -> bool:  # noqa: ARG002

@@ -18,6 +18,7 @@ from backports import zstd
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
+from farm.sinks import frames
 from farm.sinks.address import parse_sink, store_of
 from farm.sinks.log_file import LogFile
 from farm.sinks.output import RecordSink
@@ -137,6 +138,24 @@ def test_a_file_that_somebody_else_wrote_is_refused_and_left_as_it_is(path: Path
     with pytest.raises(OutputUnwritable, match="move the file away or choose another --sink"):
         opened(path)
     assert path.read_bytes() == foreign
+
+
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [
+        (frames.LINES, b"x" * 100_000),
+        (frames.CsvFraming(), b"x" * 100_000),
+        (frames.CsvFraming(), b'"' + b"\n" * 100_000),
+    ],
+)
+def test_no_more_is_read_at_once_than_an_entry_may_have(
+    monkeypatch: pytest.MonkeyPatch, framing: frames.Framing, content: bytes
+) -> None:
+    """Somebody's file of gigabytes without an end of a line, or with an odd quote, is refused and not read."""
+    monkeypatch.setattr(frames, "_MOST_BYTES", 1_000)
+    file = io.BytesIO(content)
+    assert list(framing.whole(file)) == []
+    assert file.tell() <= 1_001
 
 
 @pytest.mark.parametrize(("name", "program"), [("p.jsonl.gz", "gzip"), ("p.jsonl.zst", "zstd")])

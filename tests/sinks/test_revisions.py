@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import tracemalloc
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
 from farm.sinks import compaction, items
 from farm.sinks.address import parse_sink, store_of
+from farm.sinks.log_index import LogIndex
 from farm.sinks.output import RecordSink
 from tests.sinks.killed import record
 from tests.sinks.test_items import page
@@ -225,3 +228,23 @@ async def test_segments_take_a_later_revision_beside_the_first(tmp_path: Path) -
         found = connection.execute(asked).fetchall()
     assert found[0] == (0,)
     assert {revision for (revision,) in found[1:]} == {1}
+
+
+def test_a_long_file_is_written_anew_in_bounded_memory(tmp_path: Path) -> None:
+    """Its sidecar too, which has every page of a crawl of millions."""
+    path, index_path, count = tmp_path / "log", tmp_path / "log.index", 100_000
+    path.write_bytes(b"x\n" * count)
+    index = LogIndex(index_path)
+    index.append((number.to_bytes(16), 2 * number) for number in range(1, count + 1))
+    index.close()
+    tracemalloc.start()
+    compaction.take_out(path, index_path, 0, {7})
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 8 * 2**20
+    assert path.stat().st_size == 2 * (count - 1)
+    kept = LogIndex(index_path)
+    kept.cut_to(path.stat().st_size)
+    assert kept.length == count - 1
+    assert list(islice(kept.entries(), 6, 8)) == [((7).to_bytes(16), 14), ((9).to_bytes(16), 16)]
+    kept.close()
