@@ -6,8 +6,10 @@ which is logged once. A file is written completely or not at all, and durable be
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from farm.model.errors import OutputUnwritable
 from farm.model.page import PageSnapshot
 from farm.model.record import SNAPSHOTS, snapshot_files
 from farm.sinks.files import Files
@@ -52,12 +54,20 @@ class SnapshotFolder:
             self._files.remove(path, size_bytes)
 
     def _found(self) -> dict[str, dict[str, int]]:
-        """Return the sizes of the files that are there, by URL, the oldest first."""
+        """Return the sizes of the files that are there, by URL, the oldest first. Raises `OutputUnwritable`."""
         found: list[tuple[float, str, int]] = []
-        if self._folder.is_dir() and not self._folder.is_symlink():
-            for path in self._folder.iterdir():
-                about = path.lstat()
-                found.append((about.st_mtime, path.name, about.st_size))
+        try:
+            if self._folder.is_dir() and not self._folder.is_symlink():
+                for path in self._folder.iterdir():
+                    # Others may remove what they have looked at.
+                    with suppress(FileNotFoundError):
+                        about = path.lstat()
+                        found.append((about.st_mtime, path.name, about.st_size))
+        except OSError as error:
+            raise OutputUnwritable(
+                f"{self._folder} cannot be read ({error.strerror}); "
+                "check its permissions, or choose another --output"
+            ) from error
         known: dict[str, dict[str, int]] = {}
         for _, name, size_bytes in sorted(found):
             known.setdefault(name.partition(".")[0], {})[f"{SNAPSHOTS}/{name}"] = size_bytes

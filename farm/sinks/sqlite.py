@@ -180,7 +180,8 @@ class SqliteStore:
     def _is_in_place(self) -> bool:
         try:
             return os.path.samestat(self._path.stat(), self._file)
-        except FileNotFoundError:
+        except OSError:
+            # Its folder may be a file now, or may not be entered any more.
             return False
 
     def _translated(self, error: sqlite3.Error) -> OutputUnwritable | RenderError:

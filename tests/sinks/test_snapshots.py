@@ -2,10 +2,12 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from farm.model.errors import OutputUnwritable
 from farm.model.page import PageSnapshot
 from farm.model.record import Batch
 from farm.sinks import snapshots
@@ -68,3 +70,27 @@ async def test_a_sink_keeps_what_a_failed_visit_brings(tmp_path: Path) -> None:
     assert (tmp_path / "pages.jsonl").read_text() == ""
     await (await RecordSink.open(tmp_path, fresh=True)).close()
     assert not (tmp_path / "snapshots").exists()
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_folder_that_others_use_too_ends_no_writer(
+    folder: SnapshotFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_refused: bool
+) -> None:
+    """A file that is gone when it is measured counts as none; a folder that cannot be read is one sentence."""
+
+    def listed(looked_at: Path) -> Iterator[Path]:
+        if is_refused:
+            raise PermissionError(13, "Permission denied")
+        yield looked_at / "gone.html"
+
+    (tmp_path / "snapshots").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", listed)
+        if is_refused:
+            with pytest.raises(
+                OutputUnwritable, match=r"snapshots cannot be read \(Permission denied\); check"
+            ):
+                folder.write({"a": BOTH})
+            return
+        folder.write({"a": BOTH})
+    assert _names(tmp_path) == ["a.html", "a.jpg"]

@@ -204,10 +204,14 @@ def test_two_programs_complete_one_table_at_once(path: Path) -> None:
     assert failures == []
 
 
-def test_a_file_that_is_moved_takes_no_more_records(path: Path, store: SqliteStore) -> None:
-    """They would be where nobody looks for them."""
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_file_that_is_moved_takes_no_more_records(path: Path, store: SqliteStore, is_folder: bool) -> None:
+    """They would be where nobody looks for them; also where its folder has become a file."""
     write(store, Batch([record(1)]))
-    path.rename(path.with_name("kept.db"))
+    if is_folder:
+        path.parent.rename(path.parent.with_name("kept")).with_name(path.parent.name).touch()
+    else:
+        path.rename(path.with_name("kept.db"))
     with pytest.raises(OutputUnwritable, match="moved or removed while the farm was writing"):
         write(store, Batch([record(2)]))
 
