@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from time import monotonic, sleep
 from typing import Generic
@@ -183,19 +184,24 @@ class BatchingWriter(Generic[Encoded]):
             opened.set_exception(error)
             return
         opened.set_result(None)
+        is_broken = True
         try:
-            try:
-                while self._wait_for_batch():
-                    self._commit_group()
-            finally:
-                # Also when an unexpected error ends this thread: the store's own threads and locks end with it.
-                self._busy_since = None
-                self._close_patiently()
+            while self._wait_for_batch():
+                self._commit_group()
+            is_broken, self._busy_since = False, None
+            self._close_patiently()
         except OutputUnwritable as error:
             # Commits raise an earlier failure; only `close` can raise one at the end.
             if self._failure is None:
                 self._finished.set_exception(error)
         finally:
+            if is_broken:
+                # By an unexpected error, which this thread's hook gets: no caller may wait for ever, and the
+                # store's own threads and locks end with this one.
+                self._busy_since = None
+                self._fail("the sink's writer has stopped; see the log")
+                with suppress(OutputUnwritable):
+                    self._close_patiently()
             if not self._finished.done():
                 self._finished.set_result(None)
 
@@ -249,7 +255,6 @@ class BatchingWriter(Generic[Encoded]):
             self._away, self._busy_since = "", None
 
     def _commit_group(self) -> None:
-        failure = "the sink's writer has stopped; see the log"
         self._busy_since = self._busy_since or monotonic()
         try:
             group = self._encoded()
@@ -257,12 +262,11 @@ class BatchingWriter(Generic[Encoded]):
                 self._write(group)
                 self._running.clear()
         except OutputUnwritable as error:
-            failure = str(error)
-        finally:
-            # Also when an unexpected error ends this thread: no caller may wait for ever.
-            self._busy_since = None
-            if self._running:
-                self._fail(failure)
+            self._fail(str(error))
+        self._busy_since = None
+        if self._running:
+            # A commit has taken too long meanwhile.
+            self._fail("")
 
     def _encoded(self) -> list[tuple[Encoded, Future[None]]]:
         """Take and encode what waits, up to the bounds of a group."""

@@ -4,6 +4,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -36,6 +39,7 @@ class Disk:
         self.let = threading.Semaphore(0)
         self.error: Exception | None = None
         self.errors: list[Exception] = []
+        self.closing_error: Exception | None = None
         self.refused: str | None = None
         self.size_bytes = 1
         self.threads: set[int] = set()
@@ -55,6 +59,8 @@ class Disk:
         """Note the call."""
         self.threads.add(threading.get_ident())
         self.calls.append("close")
+        if self.closing_error is not None:
+            raise self.closing_error
 
     def encode(self, batch: Batch) -> tuple[str, int]:
         """Refuse what is called `bad`."""
@@ -157,19 +163,32 @@ async def test_after_a_failure_every_commit_fails(disk: Disk) -> None:
 
 
 async def test_nobody_waits_for_a_writer_that_died(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even an unexpected error reaches the callers, and the thread's exception hook; the store is closed."""
-    reported = threading.Event()
-    monkeypatch.setattr(threading, "excepthook", lambda _: reported.set())
+    """An unexpected error reaches the callers and the thread's exception hook; the store is closed, or away."""
+    reported = SimpleQueue[type[BaseException]]()
+    monkeypatch.setattr(threading, "excepthook", lambda about: reported.put(about.exc_type))
     writer = await opened(disk)
-    disk.error = ZeroDivisionError("a bug")
+    disk.error, disk.closing_error = ZeroDivisionError("a bug"), StoreAway("it is locked")
     disk.let.release()
     with pytest.raises(OutputUnwritable, match="the sink's writer has stopped"):
         await writer.commit(batch("a"))
     with pytest.raises(OutputUnwritable, match="the sink's writer has stopped"):
         await writer.commit(batch("b"))
     await writer.close()
-    assert await asyncio.to_thread(reported.wait, 10)
+    assert await asyncio.to_thread(reported.get, timeout=10) is ZeroDivisionError
     assert disk.calls == ["open", "close"]
+
+
+async def test_nobody_waits_where_a_flush_breaks(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was no commit that the writer could have told when it died."""
+    died = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: died.set())
+    aging: Any = SimpleNamespace(due_s=lambda: 0.0, flush=lambda: 1 / 0)
+    writer = BatchingWriter(disk, patience_s=0.0, aging=aging)
+    await writer.open()
+    assert await asyncio.to_thread(died.wait, 10)
+    with pytest.raises(OutputUnwritable, match="the sink's writer has stopped"):
+        await writer.commit(batch("a"))
+    await writer.close()
 
 
 async def test_a_cancelled_commit_is_taken_back_while_it_waits(disk: Disk) -> None:
