@@ -88,7 +88,7 @@ class BatchingWriter(Generic[Encoded]):
     async def open(self, *, fresh: bool = False) -> None:
         """Open the store, emptied first if `fresh`. Raises what the store raises.
 
-        A cancellation waits for its end, since the next run may have the store then.
+        A cancellation waits for its end, but not for a store that hangs: that is closed once it is open.
         """
         opened: Future[None] = Future()
         self._thread = threading.Thread(
@@ -102,7 +102,7 @@ class BatchingWriter(Generic[Encoded]):
             with self._changed:
                 self._closing = True
                 self._changed.notify()
-            await asyncio.wait([waiter])
+            await asyncio.wait([waiter], timeout=GROUP_S)
             raise
 
     async def commit(self, batch: Batch) -> None:
@@ -158,7 +158,10 @@ class BatchingWriter(Generic[Encoded]):
             if await self._has_ended(deadline_s - GROUP_S):
                 return
             waited_s = deadline_s
-        sentence = self._hangs("the last records were", waited_s)
+        what = "the last records were"
+        if is_finishing and not self._callers:
+            what = "the records are safe, but the last changes were"
+        sentence = self._hangs(what, waited_s)
         if (self._callers or is_finishing) and self._failure is None:
             raise OutputUnwritable(sentence) from None
         # They were not confirmed as written: the thread is left to the end of the process.

@@ -15,7 +15,7 @@ import pytest
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.model.record import Batch
 from farm.resources.files import FolderLock
-from farm.sinks import compaction, output
+from farm.sinks import batch, compaction, output
 from farm.sinks.address import parse_sink
 from farm.sinks.object_store import ObjectPlace
 from farm.sinks.output import RecordSink, clear_output
@@ -145,7 +145,9 @@ async def test_the_next_run_begins_when_a_late_store_is_closed(
     await first.commit(Batch([record(1, revision=1)]))
     ending = asyncio.ensure_future(first.close(0.05))
     await hold.reached()
-    with pytest.raises(OutputUnwritable, match=r"the last records were not written to .* within 0\.05 s"):
+    with pytest.raises(
+        OutputUnwritable, match=r"are safe, but the last changes were not written to .* within 0\.05 s"
+    ):
         await ending
     second = await opened_after(hold, refused, tmp_path, *sinks)
     await second.commit(Batch([record(2, revision=0)]))
@@ -164,7 +166,7 @@ async def test_a_run_that_does_not_end_is_said(tmp_path: Path, monkeypatch: pyte
     hold = Hold(monkeypatch, SqliteStore, "close")
     sinks = [parse_sink(f"sqlite:///{tmp_path}/a.db")]
     first = await RecordSink.open(tmp_path, sinks)
-    with pytest.raises(OutputUnwritable, match="the last records were not written"):
+    with pytest.raises(OutputUnwritable, match="the last changes were not written"):
         await first.close(0.01)
     with pytest.raises(
         OutputUnwritable,
@@ -179,3 +181,20 @@ async def test_a_run_that_does_not_end_is_said(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(output, "OPENING_S", 30)
     await (await RecordSink.open(tmp_path, sinks)).close()
     await asyncio.to_thread(clear_output, tmp_path, sinks)
+
+
+async def test_a_store_that_hangs_at_the_start_holds_no_cancelled_run_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder stays locked until the store was opened, and closed again."""
+    monkeypatch.setattr(batch, "GROUP_S", 0.01)
+    hold = Hold(monkeypatch, SqliteStore, "open")
+    sinks = [parse_sink(f"sqlite:///{tmp_path}/a.db")]
+    opening = asyncio.ensure_future(RecordSink.open(tmp_path, sinks))
+    await hold.reached()
+    opening.cancel()
+    await asyncio.wait({opening}, timeout=30)
+    assert opening.cancelled()
+    assert not FolderLock(tmp_path / ".farm/sink.lock").try_take()
+    hold.release()
+    await (await RecordSink.open(tmp_path, sinks)).close()

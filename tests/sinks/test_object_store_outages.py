@@ -139,7 +139,7 @@ async def test_a_store_that_hangs_ends_a_commit_and_a_run(
     await other.commit(Batch([record(1)]))
     front.fault = "hang"
     with pytest.raises(
-        OutputUnwritable, match=r"the last records were not written to jsonl:s3.* within 0\.4 s"
+        OutputUnwritable, match=r"the last changes were not written to jsonl:s3.* within 0\.4 s"
     ):
         await other.close(0.4)
     front.released.set()
