@@ -73,7 +73,7 @@ class SegmentStore:
 
     def clear(self) -> None:
         """Remove the segments and the logs of this output folder. Raises as `open`."""
-        with self._prepared() as own:
+        with contextlib.closing(self._place), self._prepared() as own:
             for stem in (*self._former_stems(own), own):
                 self._stem = stem
                 logs = files_of_stem(self._logs, self._stem, self._log_suffix)

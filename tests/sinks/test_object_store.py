@@ -1,6 +1,8 @@
 """Sinks in an S3 that is moto's: what is there and when, who is refused, what two nodes write."""
 
+import gc
 import threading
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from farm.model.record import Batch
 from farm.sinks import object_store, parquet
 from farm.sinks.address import check_sinks, parse_sink
 from farm.sinks.batch import BatchingWriter
-from farm.sinks.output import RecordSink
+from farm.sinks.output import RecordSink, clear_output
 from farm.sinks.store import StoreAway
 from tests.e2e.farm_process import until
 from tests.sinks.killed import record
@@ -257,3 +259,21 @@ async def test_nothing_of_the_store_runs_in_the_main_thread(
     await sink.close()
     assert threads == {"sink-writer", "sink-upload"}
     assert Counter(ids(object_server.objects("threads/"), tmp_path)) == wanted(1, 2)
+
+
+def test_what_empties_a_store_leaves_no_connection_open(
+    object_server: ObjectServer, keys: None, tmp_path: Path
+) -> None:
+    """Nobody would close it: a crawl is deleted without being opened."""
+    name = named("jsonl", object_server.endpoint, "emptied")
+    store = made(tmp_path, name)
+    store.open()
+    write(store, 1)
+    store.close()
+    gc.collect()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        clear_output(tmp_path, [parse_sink(name)])
+        gc.collect()
+    assert object_server.objects("emptied/") == {}
+    assert [str(one.message) for one in told if issubclass(one.category, ResourceWarning)] == []
