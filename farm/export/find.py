@@ -98,12 +98,13 @@ def _of_sink(address: SinkAddress, logs: Sequence[Path] = ()) -> list[Source]:
 
 def _of_objects(address: SinkAddress, logs: Sequence[Path] = ()) -> list[Source]:
     """Return the records below the URL of an object store: those of the sink's kind, or of all."""
-    reader = _reader(address)
+    name, nowhere = str(address), Path()
+    not_there, reader = _log_files(name, nowhere, logs), _reader(address)
     found = objects(reader)
     lines = that_end_in(found, *(one for one in _ENDINGS if address.kind in {"", one.split(".")[1]}))
     tables = that_end_in(found, _PARQUET) if address.kind in {"", "parquet"} else []
     items = objects(reader, ITEMS) if lines or tables else []
-    name, nowhere, sources = str(address), Path(), list[Source]()
+    sources = list[Source]()
     if lines:
         sources.append(LineFiles(name, nowhere, lines, that_end_in(items, *_ENDINGS)))
     if tables:
@@ -111,8 +112,7 @@ def _of_objects(address: SinkAddress, logs: Sequence[Path] = ()) -> list[Source]
         from farm.export.parquet_files import ParquetFiles
 
         sources.append(ParquetFiles(name, nowhere, tables, that_end_in(items, _PARQUET)))
-    if logs:
-        sources.append(LogFiles(name, nowhere, logs))
+    sources += not_there
     if not sources:
         what = ".warc.gz alone, which is for --to wacz:FILE" if that_end_in(found, _WARC) else "no records"
         raise UsageError(f"{address} has {what}; check the address, or give {FORMS}.")
@@ -265,8 +265,12 @@ def _of_parquet(folder: Path) -> list[Source]:
         raise UsageError(f"There is no folder {folder}; give {FORMS}.")
     from farm.export.parquet_files import files_in
 
-    logs = sorted(folder.glob(_LOGS))
-    return [files_in(folder), *([LogFiles(str(folder), folder.parent, logs)] if logs else [])]
+    logs = _log_files(str(folder), folder.parent, sorted(folder.glob(_LOGS)))
+    return [files_in(folder), *logs]
+
+
+def _log_files(name: str, folder: Path, logs: Sequence[Path]) -> list[LogFiles]:
+    return [LogFiles(name, folder, logs)] if logs else []
 
 
 def _check_package(module: str, extra: str, name: object) -> None:

@@ -16,7 +16,8 @@ from farm.export import line_files
 from farm.export.find import find_sources
 from farm.export.source import Source
 from farm.model.errors import UsageError
-from farm.sinks.address import parse_sink
+from farm.model.record import Batch
+from farm.sinks.address import parse_sink, store_of
 from tests.export.stored import Exported, fill, page
 from tests.sinks.postgres_server import PASSWORD, PostgresServer
 
@@ -90,6 +91,25 @@ def test_what_a_killed_run_has_not_made_a_file_of_is_read_too(
     fill(tmp_path, sink, *PAGES[2:], close=False)
     assert not (tmp_path / "parts/part-n1-000002.parquet").exists()
     assert Exported(capfd, tmp_path / "parts", "--to", "jsonl:-").records == EXPECTED
+
+
+def test_a_log_that_becomes_a_file_meanwhile_is_read_nevertheless(tmp_path: Path) -> None:
+    """That file was not there when the files were listed; once it is listed, the log is not missed."""
+    address, found = parse_sink(f"parquet:{tmp_path / 'parts'}"), list[list[Source]]()
+    fill(tmp_path, str(address), *PAGES)
+    last = page(9, items=[{"a": 1}])
+    store = store_of(address, tmp_path, tmp_path / ".farm", "n1")
+    store.open()
+    store.write([store.encode(Batch([last]))[0]])
+    found.append(sources(tmp_path / "parts"))
+    store.close()
+    found.append(sources(tmp_path / "parts"))
+    for files, *logs in found:
+        stored = [head.id for one in (files, *logs) for head in one.heads()]
+        assert stored == [one.id for one in (*PAGES, last)]
+        assert [item["_page_id"] for one in (files, *logs) for item in one.items()] == [last.id]
+    (log,) = found[0][1:]
+    assert [one["id"] for one in log.records(iter([(0, last.id)]))] == [last.id]
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "csv"])
