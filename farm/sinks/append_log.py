@@ -51,6 +51,28 @@ def fresh_of(entries: Iterable[tuple[bytes, bytes]], keys: Keys) -> dict[bytes, 
     return fresh
 
 
+@contextlib.contextmanager
+def held(path: Path, option: str) -> Iterator[None]:
+    """Keep others out of a log that is to be removed. Raises `OutputUnwritable` if a run is writing to it."""
+    with contextlib.ExitStack() as closing:
+        # What cannot be opened is removed, or not, by whoever asks.
+        with contextlib.suppress(OSError):
+            descriptor = opened(path, os.O_RDONLY | os.O_NONBLOCK)
+            closing.callback(os.close, descriptor)
+            _lock(descriptor, path, option)
+        yield
+
+
+def _lock(descriptor: int, path: Path, option: str) -> None:
+    """Lock the file for writing: a second writer would not know the keys of the first."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputUnwritable(
+            f"{path} is being written to by another run; wait for its end, or choose another {option}"
+        ) from None
+
+
 _SAMPLES = 32
 _PENDING = 10_000
 _LOOK_BYTES = 64
@@ -96,7 +118,7 @@ class AppendLog:
                 is_new = not path.exists()
                 self._fd = opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
                 opening.callback(os.close, self._fd)
-                self._lock()
+                _lock(self._fd, self.path, self._option)
                 if is_new:
                     sync_folder(path.parent)
                 self._index = LogIndex(index_path)
@@ -215,16 +237,6 @@ class AppendLog:
     def close(self) -> None:
         """Close the files."""
         self._opened.close()
-
-    def _lock(self) -> None:
-        """Lock the file for writing: a second writer would not know the keys of the first."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputUnwritable(
-                f"{self.path} is being written to by another run; "
-                f"wait for its end, or choose another {self._option}"
-            ) from None
 
     def _is_in_place(self) -> bool:
         """Whether the open file still has the log's name."""

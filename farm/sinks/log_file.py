@@ -17,7 +17,7 @@ from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
 from farm.resources.files import sync_folder
-from farm.sinks.append_log import AppendLog, Revised
+from farm.sinks.append_log import AppendLog, Revised, held
 from farm.sinks.compaction import Stale, compact
 from farm.sinks.frames import Framing, framing_of
 from farm.sinks.log_index import KEY_BYTES, AllKeys, LogIndex
@@ -94,11 +94,15 @@ class LogFile(ABC):
         """Return the key of a written entry; None if the farm has not written it."""
 
     def clear(self) -> None:
-        """Remove the files of a crawl that is started anew. Raises `OutputUnwritable`."""
-        # The sidecar first: a crash between the two leaves a log whose index is rebuilt.
+        """Remove the files of a crawl that is started anew.
+
+        Raises `OutputUnwritable`, also if another crawl has the file as its sink and is writing to it.
+        """
         numbers = [None, *self._numbers()]
-        for path in (*map(self._index_of, numbers), *map(self._file_of, numbers)):
-            remove(path)
+        with held(self._path, self._option):
+            # The sidecar first: a crash between the two leaves a log whose index is rebuilt.
+            for path in (*map(self._index_of, numbers), *map(self._file_of, numbers)):
+                remove(path)
 
     def open(self) -> None:
         """Open the file, and repair it after a crash. Raises `OutputUnwritable`."""

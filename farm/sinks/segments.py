@@ -19,7 +19,7 @@ from time import monotonic
 from farm.model.errors import FarmError, OutputUnwritable
 from farm.model.record import Batch
 from farm.resources.files import sync_folder
-from farm.sinks.append_log import AppendLog, Revised, fresh_of
+from farm.sinks.append_log import AppendLog, Revised, fresh_of, held
 from farm.sinks.item_values import ITEMS
 from farm.sinks.log_index import AllKeys, LogIndex
 from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace, files_of_stem, names_of_stem, stems_in
@@ -72,11 +72,16 @@ class SegmentStore:
         return len(self._keys) - self._before
 
     def clear(self) -> None:
-        """Remove the segments and the logs of this output folder. Raises as `open`."""
-        with contextlib.closing(self._place), self._prepared() as own:
+        """Remove the segments and the logs of this output folder.
+
+        Raises as `open`, also if a run of another output folder is writing to the place by the same name.
+        """
+        with contextlib.ExitStack() as closing, contextlib.closing(self._place), self._prepared() as own:
             for stem in (*self._former_stems(own), own):
                 self._stem = stem
                 logs = files_of_stem(self._logs, self._stem, self._log_suffix)
+                for path in logs.values():
+                    closing.enter_context(held(path, "--sink"))
                 for number in self._segments() | logs.keys():
                     if self._form.converter is not None:
                         self._place.remove(self._items_segment(number))

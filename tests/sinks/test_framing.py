@@ -76,7 +76,7 @@ def test_an_id_stands_once_over_groups_and_runs(path: Path) -> None:
         if run == 1:
             shutil.rmtree(path.parent / ".farm")
     assert urls(path) == [record(number).url for number in (1, 2, 3)]
-    opened(path).clear()
+    store.clear()
     assert not path.exists()
 
 

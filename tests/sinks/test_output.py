@@ -74,6 +74,25 @@ async def test_a_crawl_that_is_begun_anew_empties_what_is_its_own(tmp_path: Path
         assert sink.skipped == {"out_of_scope": 1}
 
 
+@pytest.mark.parametrize(
+    "sink", ["jsonl:{}/shared.jsonl", "csv:{}/shared.csv", "parquet:{}/shared", "warc:{}/shared"]
+)
+async def test_a_crawl_that_is_begun_anew_leaves_another_alone_that_writes_to_the_same_place(
+    tmp_path: Path, sink: str
+) -> None:
+    """It is refused: what the other has confirmed would be gone."""
+    sinks = [parse_sink(sink.format(tmp_path))]
+    live = await RecordSink.open(tmp_path / "a", sinks)
+    await live.commit(Batch([record(1)]))
+    with pytest.raises(OutputUnwritable, match="is being written to by another run; wait for its end, or"):
+        await RecordSink.open(tmp_path / "b", sinks, fresh=True)
+    await live.commit(Batch([record(2)]))
+    await live.close()
+    again = await RecordSink.open(tmp_path / "a", sinks)
+    assert again.stores[0].records == 2
+    await again.close()
+
+
 async def test_a_record_that_one_store_cannot_write_is_its_pages_fault(tmp_path: Path) -> None:
     """Whichever store that is; the others go on."""
     sink = await RecordSink.open(tmp_path, [DEFAULT, parse_sink(f"sqlite:///{tmp_path}/a.db")])

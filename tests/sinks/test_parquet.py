@@ -161,7 +161,9 @@ def test_a_run_by_another_node_name_goes_on_with_the_output_folder(tmp_path: Pat
     assert (second.written, second.records) == (1, 3)
     second.close()
     assert Counter(row["url"] for row in rows(tmp_path)) == {record(n).url: 1 for n in (1, 2, 3)}
-    opened(tmp_path, "third").clear()
+    third = opened(tmp_path, "third")
+    third.close()
+    third.clear()
     assert not [name for name in files(tmp_path) if name.endswith(".parquet")]
 
 
