@@ -270,6 +270,10 @@ class FolderLock:
             self.holder = file.read().strip() or "unknown"
             file.close()
             return False
+        except OSError as error:
+            # A file system of another machine may have no locks.
+            file.close()
+            raise self._unwritable(error) from None
         try:
             file.truncate(0)
             # Past the file's buffer: what a full disk refuses would be tried again when it is closed.

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import stat
 from datetime import UTC, datetime
@@ -223,6 +224,17 @@ def test_a_folder_that_cannot_be_made_is_the_outputs_fault(tmp_path: Path) -> No
     """There is a file in place of the folder."""
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputUnwritable, match="choose another --output"):
+        FolderLock(tmp_path / "out" / ".farm" / "lock").take()
+
+
+def test_a_disk_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system of another machine may have none."""
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with pytest.raises(OutputUnwritable, match=r"cannot be written to \(No locks available\)"):
         FolderLock(tmp_path / "out" / ".farm" / "lock").take()
 
 
