@@ -76,7 +76,9 @@ def test_an_id_stands_once_over_groups_and_runs(path: Path) -> None:
         if run == 1:
             shutil.rmtree(path.parent / ".farm")
     assert urls(path) == [record(number).url for number in (1, 2, 3)]
-    store.clear()
+    last = opened(path)
+    last.close()
+    last.clear()
     assert not path.exists()
 
 
