@@ -7,6 +7,7 @@ memory, also of a compressed body; certificates are verified unless the user say
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ from farm.model.egress import DocumentAnswer, flat_headers
 from farm.model.errors import RenderError, RendererUnfit, UsageError
 from farm.model.outcome import FailureKind
 
+log = logging.getLogger("farm.egress")
 Heads = Callable[[int, Mapping[str, str]], Awaitable[None]]
 """Receives the status and the headers of an answer, names in lower case."""
 WithoutBody = Callable[[int, Mapping[str, str]], bool]
@@ -166,12 +168,16 @@ class DocumentClient:
         except ssl.CertificateError as error:
             raise RendererUnfit(FailureKind.TLS, str(error)[:DETAIL_CHARS]) from None
         except NotHttp2 as error:
-            self._avoid_http2(request.key)
+            self._avoid_http2(request.key, str(error))
             raise _Again(RendererUnfit(FailureKind.NETWORK, str(error)[:DETAIL_CHARS])) from None
-        except (OSError, EOFError, RequestReset) as error:
+        except RequestReset as error:
+            # Some sites end the requests of clients that are no browsers in this way.
+            self._without_http2.pop(request.key, None)
+            raise RendererUnfit(FailureKind.NETWORK, str(error)) from None
+        except (OSError, EOFError) as error:
             detail = str(error)[:DETAIL_CHARS] or type(error).__name__
             failure = RenderError(FailureKind.NETWORK, detail, request.url)
-            if self._open is not None and self._open.is_used and not isinstance(error, RequestReset):
+            if self._open is not None and self._open.is_used:
                 raise _Again(failure) from None
             self._without_http2.pop(request.key, None)
             raise failure from None
@@ -181,11 +187,12 @@ class DocumentClient:
             if not keeps:
                 self.close()
         if exchange.was_not_http2:
-            self._avoid_http2(request.key)
+            self._avoid_http2(request.key, answer.broke_off)
         connection.is_used = True
         return answer
 
-    def _avoid_http2(self, key: tuple[str, str, int]) -> None:
+    def _avoid_http2(self, key: tuple[str, str, int], why: str) -> None:
+        log.debug("%s:%d gets its requests by HTTP/1.1 from now on: %s", *key[1:], why[:DETAIL_CHARS])
         self._without_http2[key] = None
         if len(self._without_http2) > _MOST_WITHOUT_HTTP2:
             del self._without_http2[next(iter(self._without_http2))]
@@ -205,8 +212,10 @@ class DocumentClient:
             writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
             await _tunnelled(reader)
             await writer.start_tls(self._tls(request.key not in self._without_http2), server_hostname=host)
-            if writer.get_extra_info("ssl_object").selected_alpn_protocol() == PROTOCOL:
+            is_http2 = writer.get_extra_info("ssl_object").selected_alpn_protocol() == PROTOCOL
+            if is_http2:
                 opened.wire = Http2Connection(reader, writer)
+            log.debug("%s answers by %s", authority, "HTTP/2" if is_http2 else "HTTP/1.1")
         return opened
 
     def close(self) -> None:

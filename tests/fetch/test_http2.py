@@ -229,8 +229,8 @@ async def test_what_was_not_processed_is_requested_again(
 
 
 @pytest.mark.parametrize("path", ["first", "second"])
-async def test_a_request_that_is_reset_fails_the_visit(fetch: Fetch, trust: Trusted, path: str) -> None:
-    """It was processed, so that it is not repeated at once, on a used connection neither."""
+async def test_a_request_that_is_reset_is_a_browsers(fetch: Fetch, trust: Trusted, path: str) -> None:
+    """It may be meant for clients that are none; it is not repeated here, on a used connection neither."""
 
     async def answer(request: Request) -> None:
         if request.headers[":path"] == "/reset":
@@ -242,7 +242,7 @@ async def test_a_request_that_is_reset_fails_the_visit(fetch: Fetch, trust: Trus
     async with site(trust, answer) as there:
         if path == "second":
             await fetching.visit(f"{there.url}/page")
-        with pytest.raises(RenderError, match="reset the request by INTERNAL_ERROR") as caught:
+        with pytest.raises(RendererUnfit, match="reset the request by INTERNAL_ERROR") as caught:
             await fetching.visit(f"{there.url}/reset")
         assert caught.value.kind is FailureKind.NETWORK
         assert (await fetching.visit(f"{there.url}/page")).title == "Brot"
@@ -322,3 +322,24 @@ async def test_a_server_without_room_for_requests_gets_them_all_the_same(
     async with site(trust, settings=settings) as there:
         assert [(await fetching.visit(f"{there.url}/{name}")).title for name in "abc"] == ["Brot"] * 3
     assert (there.connections, there.plain) == (3, 0)
+
+
+async def test_the_log_says_by_which_version_a_site_answers_and_why(
+    fetch: Fetch, trust: Trusted, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for each connection: a site may answer one in another way than the other."""
+
+    async def answer(request: Request) -> None:
+        request.send(frame(RST_STREAM, struct.pack("!I", 13), stream=request.stream))
+
+    fetching = await opened(fetch, trust)
+    with caplog.at_level("DEBUG", "farm.egress"):
+        async with site(trust, answer) as there:
+            for name in "ab":
+                assert (await fetching.visit(f"{there.url}/{name}")).title == "Brot"
+    authority = f"127.0.0.1:{there.port}"
+    assert [one.getMessage() for one in caplog.records if one.name == "farm.egress"] == [
+        f"{authority} answers by HTTP/2",
+        f"{authority} gets its requests by HTTP/1.1 from now on: it refuses by HTTP_1_1_REQUIRED",
+        f"{authority} answers by HTTP/1.1",
+    ]
