@@ -134,6 +134,7 @@ class Dialer:
         return connection
 
     async def _direct(self, authority: Authority, traffic: Traffic, *, is_part: bool) -> Connection:
+        self._check_port(authority)
         found = _literal_addresses(authority) or await self._resolver.resolve(authority.host, is_part=is_part)
         allowed = [ip for ip in found if not self._refusal_reason(ip, authority.port)]
         if not allowed:
@@ -206,6 +207,7 @@ class Dialer:
 
     async def _check_target(self, authority: Authority, *, is_part: bool) -> tuple[IPAddress, ...]:
         """Return the target's addresses known to this machine; raises `Unreachable` if one is not allowed."""
+        self._check_port(authority)
         try:
             known = _literal_addresses(authority) or await self._resolver.resolve(
                 authority.host, self._params.screen_s, is_part=is_part
@@ -216,6 +218,10 @@ class Dialer:
             if self._refusal_reason(ip, authority.port):
                 raise self._refused(authority, ip)
         return known
+
+    def _check_port(self, authority: Authority) -> None:
+        if self._guard.refuses_port(authority.port):
+            raise Unreachable(EgressFault.REFUSED, f"{authority}: a port of another protocol")
 
     def _refusal_reason(self, ip: IPAddress, port: int) -> str:
         if port in self._own_ports and is_this_machine(ip):

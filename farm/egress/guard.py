@@ -25,6 +25,87 @@ IPNetwork = IPv4Network | IPv6Network
 
 MAX_PORT = 65_535
 
+OTHER_PROTOCOLS = frozenset(
+    {
+        *(
+            1,
+            7,
+            9,
+            11,
+            13,
+            15,
+            17,
+            19,
+            20,
+            21,
+            22,
+            23,
+            25,
+            37,
+            42,
+            43,
+            53,
+            69,
+            77,
+            79,
+            87,
+            95,
+            101,
+            102,
+            103,
+            104,
+        ),
+        *(
+            109,
+            110,
+            111,
+            113,
+            115,
+            117,
+            119,
+            123,
+            135,
+            137,
+            139,
+            143,
+            161,
+            179,
+            389,
+            427,
+            465,
+            512,
+            513,
+            514,
+            515,
+        ),
+        *(
+            526,
+            530,
+            531,
+            532,
+            540,
+            548,
+            554,
+            556,
+            563,
+            587,
+            601,
+            636,
+            989,
+            990,
+            993,
+            995,
+            1719,
+            1720,
+            1723,
+            2049,
+        ),
+        *(3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    }
+)
+"""Ports that no browser requests, since their servers may take a request for commands: "bad ports" of the Fetch
+standard."""
+
 _BRACKETED = re.compile(r"\[(?P<host>[^\[\]]+)\](?P<length>/\d+)?(?::(?P<port>\d+))?")
 _DOTTED = re.compile(r"(?P<host>[\d.]+)(?P<length>/\d+)?(?::(?P<port>\d+))?")
 _BARE_V6 = re.compile(r"(?P<host>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)(?P<length>/\d+)?(?P<port>)")
@@ -159,6 +240,10 @@ class Guard:
                 if not inner.allowed:
                     return Verdict(allowed=False, reason=f"{inner.reason} inside {ip}")
         return verdict
+
+    def refuses_port(self, port: int) -> bool:
+        """Return whether a port is another protocol's, and the operator has not allowed it by its number."""
+        return port in OTHER_PROTOCOLS and all(one.port != port for one in self._allow)
 
     def _decide_alone(self, ip: IPAddress, port: int) -> Verdict:
         reason = inside(ip)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from farm.egress import GatewayParams
+from farm.egress import GatewayParams, Upstream
 from farm.model.egress import EgressFault
 
 from .callers import calling, fault_of, fetch
@@ -148,3 +148,26 @@ async def test_a_resolver_that_hangs_is_given_up(open_slot_proxy: OpenSlotProxy)
     slot_proxy = await open_slot_proxy(lookup=lookup, params=GatewayParams(dns_s=0.05))
     assert await fetch(slot_proxy, "http://slow.example/") == b""
     assert fault_of(slot_proxy, "http://slow.example/") is EgressFault.DNS
+
+
+async def nowhere(name: str) -> Sequence[str]:
+    """Know no name."""
+    raise OSError(-2, "Name or service not known")
+
+
+@pytest.mark.parametrize("upstream", [None, "http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+async def test_no_server_of_another_protocol_is_spoken_to(
+    open_slot_proxy: OpenSlotProxy, upstream: str | None
+) -> None:
+    """It may take a request for commands, so no browser sends it one; the operator can name the port."""
+    by = Upstream.parse(upstream) if upstream is not None else None
+    for allow, fault in (((), EgressFault.REFUSED), (("10.0.0.0/8:25",), None)):
+        slot_proxy = await open_slot_proxy(allow=allow, lookup=nowhere, upstream=by)
+        for url in ("http://mail.example:25/", "https://mail.example:25/"):
+            async with calling(slot_proxy) as caller:
+                if url.startswith("https"):
+                    assert b" 502 " in await caller.tunnel("mail.example:25")
+                else:
+                    caller.ask(url)
+                    assert await caller.rest() == b""
+            assert (fault_of(slot_proxy, url) is EgressFault.REFUSED) is (fault is not None)

@@ -218,5 +218,5 @@ async def test_a_slow_proxy_is_waited_for_to_the_last_byte(open_slot_proxy: Open
         upstream = Upstream.parse(f"http://127.0.0.1:{proxy.port}")
         slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
         async with calling(slot_proxy) as caller:
-            assert b" 200 " in await caller.tunnel(f"{SITE}:22")
+            assert b" 200 " in await caller.tunnel(f"{SITE}:2222")
             assert await caller.body(23) == b"first words of the site"
