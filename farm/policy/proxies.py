@@ -121,6 +121,11 @@ class Health:
     banned_until: float = 0.0
     bans: int = 0
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed since its last success."""
+        return self.bans > 0 or self.failures > 0
+
     def state(self, now: float) -> ProxyState:
         """Return whether it may be used now."""
         if not self.bans:

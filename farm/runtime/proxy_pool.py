@@ -86,7 +86,7 @@ class ProxyPool:
         self.params = params
         self._emit = emit
         self._clock = clock
-        self._proxies = {label: Health() for label in labels}
+        self._proxies = dict.fromkeys(labels, _UNKNOWN)
         self._pairs: OrderedDict[tuple[str, str], Health] = OrderedDict()
         self._users: dict[str, str] = {}
         self._used_at: dict[str, int] = {}
@@ -99,18 +99,20 @@ class ProxyPool:
 
     def replace(self, labels: Sequence[str]) -> None:
         """Use another list of proxies; the health of those that stay is kept."""
-        self._proxies = {label: self._proxies.get(label, Health()) for label in labels}
+        self._proxies = {label: self._proxies.get(label, _UNKNOWN) for label in labels}
         self._users = {slot: label for slot, label in self._users.items() if label in self._proxies}
 
     # -- which slot uses which
 
     def usable(self, label: str, site: str | None, slot: str) -> bool:
         """Return whether the slot may use this proxy, for this site if one is given."""
-        health, now = self._proxies.get(label), self._clock.monotonic()
+        health = self._proxies.get(label)
         if health is None:
             return False
         pair = self._pairs.get((label, site), _UNKNOWN) if site is not None else _UNKNOWN
-        states = {health.state(now), pair.state(now)}
+        if not health.bans and not pair.bans:  # as nearly all of them, of which there may be thousands
+            return True
+        states = {one.state(self._clock.monotonic()) for one in (health, pair)}
         if ProxyState.BANNED in states:
             return False
         taken = any(user != slot and used == label for user, used in self._users.items())
@@ -135,10 +137,11 @@ class ProxyPool:
 
     def has_due_trial(self, site: str | None) -> bool:
         """Return whether a proxy that failed may be tried again, and no slot uses it."""
-        used = set(self._users.values())
+        used, of_site = set(self._users.values()), site or ""
         return any(
             label not in used and self.is_on_trial(label, site) and self.usable(label, site, "")
-            for label in self._proxies
+            for label, health in self._proxies.items()
+            if health.has_failed or self._pairs.get((label, of_site), _UNKNOWN).has_failed
         )
 
     def is_on_trial(self, label: str, site: str | None) -> bool:
@@ -165,15 +168,15 @@ class ProxyPool:
 
     def _candidate(self, label: str, site: str | None, users: Counter[str]) -> Candidate:
         health, now, score = self._proxies[label], self._clock.monotonic(), self.params.score
-        pair = self._pairs.get((label, site or ""), _UNKNOWN)
+        pair, number = self._pairs.get((label, site or ""), _UNKNOWN), users.get(label, 0)
+        has_failed, recent = health.has_failed or pair.has_failed, now - score.cooldown_s
         # After a failure the other proxies are tried first for a while; only a ban excludes one.
-        recent = now - score.cooldown_s
         return Candidate(
-            users[label],
+            number,
             self._used_at.get(label, 0),
-            has_due_trial=not users[label] and self.is_on_trial(label, site),
-            is_suspect=any(known.failures > 0 and known.at > recent for known in (health, pair)),
-            is_poor=health.score(now, score) < POOR,
+            has_failed and not number and self.is_on_trial(label, site),
+            has_failed and any(known.failures > 0 and known.at > recent for known in (health, pair)),
+            health is not _UNKNOWN and health.score(now, score) < POOR,
         )
 
     # -- the outcomes of visits
@@ -215,17 +218,14 @@ class ProxyPool:
 
     def _is_always_incomplete(self, label: str, site: str, outcome: Outcome) -> bool:
         """Return whether most proxies return incomplete pages of the site: then it is not the proxies' fault."""
-        incomplete = (
-            self._incomplete.setdefault(site, set())
-            if outcome is Outcome.PARTIAL
-            else self._incomplete.get(site)
-        )
+        known, is_partial = self._incomplete, outcome is Outcome.PARTIAL
+        incomplete = known.setdefault(site, set()) if is_partial else known.get(site)
         if incomplete is None:
             return False
         _forget(self._incomplete)
         if outcome is Outcome.GOOD:
             incomplete.discard(label)
-        elif outcome is Outcome.PARTIAL:
+        elif is_partial:
             incomplete.add(label)
             return len(incomplete) > max(1, len(self._proxies) // 2)
         return False

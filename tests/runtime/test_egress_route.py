@@ -6,9 +6,9 @@ import pytest
 
 from farm.model.egress import Ban, EgressFailure, EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
-from farm.policy.proxies import Outcome
+from farm.policy.proxies import Health, Outcome, ProxyState, Rotation
 from farm.runtime import proxy_pool
-from farm.runtime.egress_route import ProxiedFetch
+from farm.runtime.egress_route import ProxiedFetch, ProxyRoute
 from farm.runtime.proxy_pool import ProxyParams, ProxyPool
 from tests.clock import ManualClock
 
@@ -72,3 +72,26 @@ async def test_the_pool_follows_the_list_and_the_other_nodes(monkeypatch: pytest
         await proxies.follow(Listed(), Shared())
     assert [label for label in "abc" if proxies.usable(label, None, "s")] == ["b"]
     assert ({ban.proxy for ban in told[0]}, told[1]) == ({"a"}, ())
+
+
+@pytest.mark.parametrize("rotation", Rotation)
+def test_of_very_many_proxies_only_those_that_failed_are_judged(
+    monkeypatch: pytest.MonkeyPatch, rotation: Rotation
+) -> None:
+    """Each page chooses among all of them: judging thousands would take the event loop milliseconds."""
+    proxies, judged = pool(*(f"p{number}" for number in range(500))), list[Health]()
+    proxies.params = ProxyParams(rotation)
+    of_health = Health.state
+
+    def state(health: Health, now: float) -> ProxyState:
+        judged.append(health)
+        return of_health(health, now)
+
+    monkeypatch.setattr(Health, "state", state)
+    for slot in ("one", "two"):
+        route = ProxyRoute(slot, proxies, lambda _: None)
+        for number in range(3):
+            assert route.acquire(SITE)
+            assert route.acquire_for(SITE) is None
+            route.report(f"{slot} {number}", SITE, Outcome.GOOD, 50)
+    assert len(judged) <= 2 * 6, "those that have served a page, by what it says of them"
