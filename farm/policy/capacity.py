@@ -33,8 +33,6 @@ LEAST_CONTEXT_BYTES = 16 * 2**20
 """No context with a page open has been seen to need less."""
 LEAST_CHEAP_CONTEXT_BYTES = 2**20
 """The same for contexts of the light engine, eight of which share a process, and of plain HTTP."""
-LEAST_CHEAP_CONTEXT_BYTES = 2**20
-"""Nor one of the light engine or of plain HTTP; eight of the former are in one process."""
 CONTEXTS_GROW = 1.25
 """By so much their automatic number grows at each look at the processor, as `admission` has it."""
 GROWTH_STEP_S = 0.25
