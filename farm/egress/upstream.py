@@ -45,8 +45,18 @@ _FORBIDDEN = {
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.NOT_IMPLEMENTED,
 }
+# The statuses that are about the farm: no credentials, no money, wrong credentials, too many requests. Any other refusal
+# may be about the site alone, which the proxy's rules forbid: were the proxy to blame, such a URL would never end.
+_ABOUT_THE_FARM = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
 # SOCKS5: general failure, network and host unreachable, refused, expired; SOCKS4: rejected or failed.
 _SOCKS_SITE_FAULTS = {0x01, 0x03, 0x04, 0x05, 0x06, 0x5B}
+# SOCKS5: not allowed by the proxy's rules, a kind of address that it cannot reach.
+_SOCKS_FORBIDDEN = {0x02, 0x08}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +150,8 @@ async def open_tunnel(
     status = answer.status_code
     if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         failure = TunnelForbidden if status in _FORBIDDEN else Unreachable
-        unsaid = EgressFault.TUNNEL if status in _FORBIDDEN else EgressFault.UPSTREAM
+        is_of_farm = status < HTTPStatus.BAD_REQUEST or status in _ABOUT_THE_FARM
+        unsaid = EgressFault.UPSTREAM if is_of_farm else EgressFault.TUNNEL
         fault = _SITE_FAULTS.get(status, unsaid)
         raise failure(fault, f"{upstream} answers {status} to CONNECT {authority}")
     connection.unread(h.trailing_data[0])
@@ -171,7 +182,8 @@ async def open_socks(
                 if last == 0:
                     raise
     except ProxyError as error:
-        fault = EgressFault.CONNECT if error.error_code in _SOCKS_SITE_FAULTS else EgressFault.UPSTREAM
+        unsaid = EgressFault.TUNNEL if error.error_code in _SOCKS_FORBIDDEN else EgressFault.UPSTREAM
+        fault = EgressFault.CONNECT if error.error_code in _SOCKS_SITE_FAULTS else unsaid
         raise Unreachable(fault, f"{upstream} for {authority}: {error}") from None
     except UnicodeError:
         raise Unreachable(EgressFault.DNS, f"{authority} is not a valid name") from None

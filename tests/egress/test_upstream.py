@@ -202,6 +202,58 @@ async def test_a_proxy_that_answers_nonsense_to_connect_is_the_proxys_failure(
         )
 
 
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [
+        (402, EgressFault.UPSTREAM),
+        (407, EgressFault.UPSTREAM),
+        (429, EgressFault.UPSTREAM),
+        (451, EgressFault.TUNNEL),
+        (470, EgressFault.TUNNEL),
+        (525, EgressFault.TUNNEL),
+    ],
+)
+async def test_a_proxy_that_refuses_a_site_is_told_from_one_that_refuses_the_farm(
+    open_slot_proxy: OpenSlotProxy, status: int, fault: EgressFault
+) -> None:
+    """A URL is given back for as long as proxies are down: of a site that their rules forbid it would never end."""
+    async with listening(answering_once(b"HTTP/1.1 %d No\r\n\r\n" % status)) as proxy:
+        upstream = Upstream.parse(f"http://127.0.0.1:{proxy.port}")
+        slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
+        async with calling(slot_proxy) as caller:
+            assert b" 502 " in await caller.tunnel(f"{SITE}:443")
+        assert fault_of(slot_proxy, f"https://{SITE}/") is fault
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        (0x02, EgressFault.TUNNEL),
+        (0x05, EgressFault.CONNECT),
+        (0x07, EgressFault.UPSTREAM),
+        (0x08, EgressFault.TUNNEL),
+    ],
+)
+async def test_a_socks_proxy_that_refuses_a_site_is_not_down(
+    open_slot_proxy: OpenSlotProxy, reply: int, fault: EgressFault
+) -> None:
+    """By its rules, or by the kind of the address; a site that refuses is another matter."""
+
+    async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(3)
+        writer.write(b"\5\0")
+        await reader.readexactly(4 + 1 + len(SITE) + 2)
+        writer.write(bytes((5, reply, 0, 1, 0, 0, 0, 0, 0, 0)))
+        await reader.read()
+
+    async with listening(refuses) as proxy:
+        upstream = Upstream.parse(f"socks5://127.0.0.1:{proxy.port}")
+        slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
+        async with calling(slot_proxy) as caller:
+            assert b" 502 " in await caller.tunnel(f"{SITE}:443")
+        assert fault_of(slot_proxy, f"https://{SITE}/") is fault
+
+
 async def test_a_slow_proxy_is_waited_for_to_the_last_byte(open_slot_proxy: OpenSlotProxy) -> None:
     """Its answer may come byte by byte, and the site's first bytes in one piece with its end."""
 
