@@ -45,8 +45,8 @@ _FORBIDDEN = {
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.NOT_IMPLEMENTED,
 }
-# The statuses that are about the farm: no credentials, no money, wrong credentials, too many requests. Any other refusal
-# may be about the site alone, which the proxy's rules forbid: were the proxy to blame, such a URL would never end.
+# The statuses that are about the farm: no credentials, no money, wrong credentials, too many requests. Any other
+# refusal may be about the site, which the proxy's rules forbid: were the proxy to blame, its URLs would never end.
 _ABOUT_THE_FARM = {
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.PAYMENT_REQUIRED,

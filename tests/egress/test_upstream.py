@@ -216,7 +216,7 @@ async def test_a_proxy_that_answers_nonsense_to_connect_is_the_proxys_failure(
 async def test_a_proxy_that_refuses_a_site_is_told_from_one_that_refuses_the_farm(
     open_slot_proxy: OpenSlotProxy, status: int, fault: EgressFault
 ) -> None:
-    """A URL is given back for as long as proxies are down: of a site that their rules forbid it would never end."""
+    """A URL is given back while proxies are down: where their rules forbid its site that would never end."""
     async with listening(answering_once(b"HTTP/1.1 %d No\r\n\r\n" % status)) as proxy:
         upstream = Upstream.parse(f"http://127.0.0.1:{proxy.port}")
         slot_proxy = await open_slot_proxy(upstream=upstream, lookup=public)
