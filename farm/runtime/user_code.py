@@ -36,6 +36,8 @@ MOST_AWAITS = 200
 _MESSAGE_CHARS = 500
 _OWN = Path(__file__).parents[1]
 _STANDARD = Path(asyncio.__file__).parents[1]
+_FROZEN = "<frozen "
+"""What the names of modules begin with that are a part of the interpreter."""
 
 
 class LargePages:
@@ -194,8 +196,13 @@ def told(error: BaseException) -> str:
 
     Frames of the farm, of packages and of the standard library are left out; the log has them.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if not _is_code_of_others(one)] or list(frames)[-1:]
+    frames = [
+        one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(_FROZEN)
+    ]
+    own = [one for one in frames if not _is_code_of_others(one)]
+    if not own and not isinstance(error, SyntaxError):
+        # The message of a syntax error has its place; its frames are those of the import.
+        own = frames[-1:]
     # Not by `str`: a class of the user's may fail at that.
     words = traceback.TracebackException(type(error), error, None)
     message = f"{type(error).__name__}: {words}"[:_MESSAGE_CHARS]

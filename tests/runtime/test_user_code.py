@@ -4,11 +4,13 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from farm.model.errors import SlotLost
+from farm.api.loading import load_attribute
+from farm.model.errors import SlotLost, UsageError
 from farm.model.handling import (
     DeadPage,
     FollowedLink,
@@ -258,6 +260,25 @@ def test_a_failure_is_told_in_one_bounded_line() -> None:
     assert text.count(" deeper") > 3
     assert told(ValueError("x" * 5_000)).startswith("ValueError: xxx")
     assert len(told(ValueError("x" * 5_000))) <= 500
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero at broken.py:1 <module>"),
+        ("def", "SyntaxError: invalid syntax (broken.py, line 1)"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_without_the_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, text: str
+) -> None:
+    """Whose frames are a part of the interpreter."""
+    (tmp_path / "broken.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError) as caught:
+        load_attribute("broken:farm")
+    assert str(caught.value) == f"--app broken:farm: {text}; correct it."
 
 
 def without_browser(evidence: Evidence = Evidence.TAKEN) -> RenderedPage:
