@@ -4,15 +4,17 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable
+from io import TextIOWrapper
 
 from farm.monitor.figures import escaped
 
 
 def open_standard_streams() -> None:
-    """Open the null device for each closed standard stream.
+    """Open the null device for each closed standard stream, and escape what standard output cannot encode.
 
     Otherwise the next file that is opened, such as a log of records, would get its number, and every line that
-    this program or its processes print would be written into that file.
+    this program or its processes print would be written into that file. A terminal without UTF-8 has no place for
+    some letters of a page's title, and a file's name may be no text at all.
     """
     for number, mode in ((0, "r"), (1, "w"), (2, "w")):
         try:
@@ -24,6 +26,8 @@ def open_standard_streams() -> None:
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def tell(sentence: str) -> None:

@@ -51,7 +51,8 @@ def frame(
     """
     glyphs = UNICODE if unicode else ASCII
     at = place or Browsing()
-    lines = [_header(snapshot, title, width), *_progress(snapshot, width, height, glyphs)]
+    named = title.replace(UNICODE.between, glyphs.between)
+    lines = [_header(snapshot, named, width), *_progress(snapshot, width, height, glyphs)]
     room = max(0, height - len(lines) - 1)
     if at.page is ViewPage.OVERVIEW:
         lines += _overview(snapshot, width, room, glyphs)

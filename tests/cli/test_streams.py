@@ -16,6 +16,22 @@ def test_lines_are_printed() -> None:
     assert done.stdout.startswith("one\ntwo")
 
 
+def test_what_a_terminal_cannot_encode_is_escaped() -> None:
+    """The lines after it are printed too."""
+    source = (
+        "from farm.cli.streams import open_standard_streams, print_lines; open_standard_streams();"
+        "print_lines(['caf\\xe9 \\u2026 \\udce9', 'two'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == b"caf\xe9 \\u2026 \\udce9\ntwo\n"
+
+
 def test_a_reader_that_has_gone_changes_no_exit_code() -> None:
     """The terminal was closed, or `farm run | head` has seen enough."""
     reader, writer = os.pipe()

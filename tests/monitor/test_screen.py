@@ -208,7 +208,8 @@ def test_errors_are_newest_first_and_a_site_cannot_write_on_the_screen() -> None
 
 def test_a_terminal_without_unicode_gets_plain_signs() -> None:
     """Every character is ASCII."""
-    lines = frame(simulated(40, 30).snapshot(130.0), 80, 24, "shop.example", unicode=False)
+    title = "shop.example · crawls/shop.example"
+    lines = frame(simulated(40, 30).snapshot(130.0), 80, 24, title, unicode=False)
     assert "".join(line.plain for line in lines).isascii()
 
 
