@@ -36,7 +36,20 @@ def output_folder(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     """Return the folder of the crawl: as given, named after the crawl, or after the first seed's host.
 
     A port that is not the default one of its scheme belongs to the name: `crawls/127.0.0.1_8080`.
+    Raises UsageError if its name, or that of a file of the settings, is not UTF-8: they are kept as JSON.
     """
+    folder = _folder_of(settings, seeds)
+    files = [value for value in dict(settings).values() if isinstance(value, Path)]
+    for path in (folder, *files, *(sink.path for sink in settings.sink if sink.path is not None)):
+        whole = path.absolute()
+        try:
+            str(whole).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"The name of {whole} is not UTF-8; give another folder or file.") from None
+    return folder
+
+
+def _folder_of(settings: RunSettings, seeds: tuple[Seed, ...]) -> Path:
     if settings.output is not None:
         return settings.output
     if settings.crawl:

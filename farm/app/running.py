@@ -115,7 +115,7 @@ async def run_crawl(
     Raises a FarmError if the run could not begin.
     """
     clock = SystemClock()
-    reaper, watchdog = Reaper(), LoopWatchdog()
+    watchdog, reaper = LoopWatchdog(), Reaper()
     if plan.is_temporary:
         reaper.folder(plan.output)
     try:

@@ -4,13 +4,14 @@ The file has the versions, the traceback, the settings and the end of the log, a
 settings mask are masked everywhere in it. It is in the output folder of the run, else among the temporary files.
 """
 
+import errno
 import json
 import os
 import platform
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm import __version__
 from farm.cli.streams import tell
+from farm.model.errors import FarmError, OutputUnwritable, UsageError
 from farm.model.secret import Secret, without_secrets
 from farm.monitor.log import FAILURE_REPORT, LOG_NAME
 from farm.resources.files import create_anew
@@ -34,6 +36,7 @@ MOST_REPORTS = 10
 SECRET_CHARS = 4
 """Shorter values are not masked, since they are parts of many words."""
 PACKAGES = ("playwright", "redis", "uvloop", "pydantic", "aiohttp", "lxml")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _runs: list["RunPlan"] = []
 """The run of this process, once it has started."""
 
@@ -41,6 +44,35 @@ _runs: list["RunPlan"] = []
 def begun(plan: "RunPlan") -> None:
     """Note the run to which later failures belong."""
     _runs[:] = [plan]
+
+
+def of_the_machine(error: Exception) -> FarmError | None:
+    """Return the error that the state of the machine is to a user; None for any other exception.
+
+    A full disk and a missing folder show themselves wherever a file is opened, and are no fault of the farm's.
+    """
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _FULL:
+        return OutputUnwritable(
+            f"{error.filename or 'A file'} cannot be written ({error.strerror}); free some space, or choose other "
+            "folders by --output and TMPDIR."
+        )
+    if isinstance(error, FileNotFoundError) and _is_missing(Path.cwd):
+        return UsageError("The current folder does not exist any more; change to another one.")
+    if isinstance(error, FileNotFoundError) and _is_missing(tempfile.gettempdir):
+        return OutputUnwritable(
+            "No folder for temporary files can be written to; free some space in /tmp, or name another by TMPDIR."
+        )
+    return None
+
+
+def _is_missing(find: Callable[[], object]) -> bool:
+    try:
+        find()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def report(error: Exception, arguments: Sequence[str]) -> int:

@@ -58,7 +58,8 @@ def write_project(folder: Path, url: str) -> None:
                 file.write(text)
     except OSError as error:
         raise OutputUnwritable(
-            f"{error.filename} cannot be written ({error.strerror}); name another folder: `farm init DIR`."
+            f"{error.filename or folder.resolve()} cannot be written ({error.strerror}); free some space, or name "
+            "another folder: `farm init DIR`."
         ) from None
 
 

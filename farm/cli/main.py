@@ -96,11 +96,12 @@ def run(arguments: list[str]) -> int:
         if received() is not None:
             # What was under way when the signal came has made an error of its own of it.
             raise
-        if isinstance(error, FarmError):
-            tell(located(with_flags(str(error), crawl_flags(arguments)), arguments))
-            return error.exit_code
-        from farm.cli.failure_report import is_debugged, report
+        from farm.cli.failure_report import is_debugged, of_the_machine, report
 
+        known = error if isinstance(error, FarmError) else of_the_machine(error)
+        if known is not None:
+            tell(located(with_flags(str(known), crawl_flags(arguments)), arguments))
+            return known.exit_code
         if is_debugged():
             raise
         return report(error, arguments)

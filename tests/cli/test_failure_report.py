@@ -1,5 +1,7 @@
 """An unexpected exception: one line, and one file that has the facts and no secret."""
 
+import errno
+import os
 import re
 import stat
 import tempfile
@@ -112,3 +114,67 @@ def test_without_a_place_for_it_the_traceback_is_printed(
     assert main(["status"]) == 1
     assert capsys.readouterr().err.startswith("Traceback (most recent call last):")
     assert list(temporary.iterdir()) == []
+
+
+RUN = ("run", "http://a.example/", "--no-sandbox")
+
+
+def _sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that was said."""
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), err[:6]) == ("", 1, "farm: ")
+    return err[6:-1]
+
+
+def test_a_disk_that_is_full_is_no_failure_of_the_farm(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever a command meets it."""
+
+    def full(_: Sequence[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/part")
+
+    monkeypatch.setattr(command_line, "dispatch", full)
+    assert main(["status"]) == 6
+    assert _sentence(capsys).startswith(
+        "/data/part cannot be written (No space left on device); free some space"
+    )
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_run_without_a_place_for_temporary_files_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a machine whose one disk is full."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [NO_PLACE])
+    assert main([*RUN, "--output", "out"]) == 6
+    assert "name another by TMPDIR" in _sentence(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_current_folder_that_was_removed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By another terminal, for example."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main([*RUN, "--output", "out"]) == 2
+    assert _sentence(capsys) == "The current folder does not exist any more; change to another one."
+
+
+@pytest.mark.parametrize("flags", [("--output", "caf\udce9"), ("--sink", "sqlite:///caf\udce9.db")])
+def test_a_name_that_is_not_utf_8_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, str],
+) -> None:
+    """Before anything is made: the settings of a run are kept as JSON."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*RUN, *flags]) == 2
+    assert "caf\\udce9" in (said := _sentence(capsys))
+    assert "is not UTF-8" in said
+    assert list(tmp_path.iterdir()) == []
