@@ -39,7 +39,8 @@ class Farm:
     there is no live view unless `live` is "on"; the log is in the output folder. A process may have several Farms,
     each with its own output folder. Raises UsageError for a wrong option.
 
-    If the Farm has handlers, links are not followed automatically, unless `follow` is "scope".
+    If the Farm has handlers, links are not followed automatically, unless `follow` is "scope"; without handlers
+    that says that a crawl which was created with some may continue without.
     """
 
     # An option is a keyword: set as an attribute it would have no effect.
@@ -209,6 +210,9 @@ class Farm:
                     "processes out."
                 )
             settings = settings.model_copy(update={"processes": 1})
+        if self.handlers.wants_scope and not self.handlers.handles_pages:
+            # As --app none says it: what was created with handlers is meant to continue without.
+            settings = settings.model_copy(update={"app": None})
         is_one = isinstance(seeds, str | Mapping)
         given = cast("Iterable[str | Mapping[str, Any]]", [seeds] if is_one else seeds)
         plan = preflight(settings, given, handling, self.handlers.login)

@@ -49,7 +49,8 @@ class Handlers:
     def __init__(self, *, follows_scope: bool) -> None:
         self.app: str | None = None
         """The name by which another process finds them."""
-        self._wants_scope = follows_scope
+        self.wants_scope = follows_scope
+        """Whether the user has asked that links in scope are followed."""
         self._routes: list[Route] = []
         self._labelled: dict[str, PageFunction] = {}
         self._default: PageFunction | None = None
@@ -91,7 +92,12 @@ class Handlers:
     @property
     def follows_scope(self) -> bool:
         """Whether links in scope are followed automatically: also if only hooks are declared."""
-        return self._wants_scope or not (self._routes or self._labelled or self._default)
+        return self.wants_scope or not (self._routes or self._labelled or self._default)
+
+    @property
+    def handles_pages(self) -> bool:
+        """Whether there is a handler, or a hook that is called with each page."""
+        return bool(self._routes or self._labelled or self._default or self._before or self._after)
 
     @property
     def runs_before(self) -> bool:

@@ -53,6 +53,7 @@ class PageNotRendered(FarmError):
 class DeadReporter:
     """Adds each URL that is given up to a stream, and runs no code on pages: a `PageHandling`."""
 
+    handles_pages = False
     follows_scope = True
     digest = ""
     runs_before = False

@@ -181,8 +181,8 @@ def preflight(
         redis_url(settings)
     if settings.app is not None and handling is None:
         raise UsageError(
-            f"This crawl was created with the handlers of --app {settings.app}; give it again, or --app none to "
-            "continue without."
+            f"This crawl was created with the handlers of --app {settings.app}; give it again, or --app none (in "
+            'Python follow="scope") to continue without.'
         )
     secrets = credentials(settings, login)
     check_sinks(settings.sink, have_items=settings.extract is not None or handling is not None)

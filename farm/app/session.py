@@ -254,7 +254,7 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
             check_headers(agreed, found.settings)
             if plan.embedded and contradictions(found.settings, agreed):
                 raise another_crawl(plan.output, found.settings, agreed)
-    return await open_crawl(
+    crawl = await open_crawl(
         client,
         plan.crawl,
         agreed,
@@ -262,7 +262,32 @@ async def _open(plan: RunPlan, client: RedisClient) -> Crawl:
         terms=terms_of(agreed),
         politeness=politeness_of(agreed),
         dedup=Dedup(agreed["dedup"]),
+        with_handlers=plan.handling is not None and plan.handling.handles_pages,
     )
+    if not crawl.created:
+        _check_handlers(plan, crawl)
+    return crawl
+
+
+def _check_handlers(plan: RunPlan, crawl: Crawl) -> None:
+    """Raise UsageError if only the crawl or only this run has handlers, so that other links would be followed.
+
+    `--app none` says that a run without is meant; handlers that follow the scope too may join any crawl.
+    """
+    handling, settings = plan.handling, plan.settings
+    is_meant = settings.app is None and "app" in settings.model_fields_set
+    if handling is None or not handling.handles_pages:
+        if crawl.with_handlers and not is_meant:
+            raise UsageError(
+                "This crawl was created with handlers, and this run has none; give them again, or --app none (in "
+                'Python follow="scope") to continue without.'
+            )
+    elif crawl.with_handlers is False and not handling.follows_scope:
+        another = "--output" if plan.embedded else "--crawl"
+        raise UsageError(
+            "This crawl was created without handlers, and those of this run do not follow the links in its scope; "
+            f'give their Farm follow="scope" to continue with both, or use another {another}, or --fresh.'
+        )
 
 
 async def is_over(plan: RunPlan, frontier: RedisFrontier) -> bool:

@@ -65,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 class HeldPage:
     """The one page of a run, held open by its handler until it is released. Implements the port `PageHandling`."""
 
+    handles_pages = True
     follows_scope = runs_before = runs_on_dead = False
     digest = ""
 

@@ -29,7 +29,7 @@ _DELETE_AT_ONCE = 500
 _MOST_SHARDS = 1000
 _MOST_DIFFERENCES = 6
 _SHOWN_CHARS = 200
-_STORED = ("schema", "settings", "key", "created_at", "shards", "generation")
+_STORED = ("schema", "settings", "key", "created_at", "shards", "generation", "handlers")
 """The fields of a crawl, in the order in which `open` returns them."""
 
 
@@ -55,6 +55,11 @@ class Crawl:
     created: bool
     shards: int = 1
     generation: str = keys.NO_GENERATION
+    with_handlers: bool | None = None
+    """Whether it was begun with handlers of pages; None if that was not said.
+
+    Not one of the settings, since farms that do not know it compare those as a whole.
+    """
 
 
 async def open_crawl(
@@ -69,12 +74,13 @@ async def open_crawl(
     dedup: Dedup = Dedup.EXACT,
     bloom_capacity: int = BLOOM_CAPACITY,
     own_time_ms: int | None = None,
+    with_handlers: bool | None = None,
 ) -> Crawl:
     """Create the crawl, or join it when the settings agree with those it was created with.
 
-    `shards` and `dedup` count where the crawl is created: one shard unless Redis is a Cluster, and no more than
-    there are places in flight to share out; `bloom` turns away one in 10,000 URLs that it never saw, and grows by
-    generations beyond `bloom_capacity`.
+    `shards`, `dedup` and `with_handlers` count where the crawl is created: one shard unless Redis is a Cluster,
+    and no more than there are places in flight to share out; `bloom` turns away one in 10,000 URLs that it never
+    saw, and grows by generations beyond `bloom_capacity`.
     """
     politeness = politeness or Politeness()
     keys.check_name(name)
@@ -89,7 +95,9 @@ async def open_crawl(
         known_by=known_by,
         capacity=bloom_capacity,
     )
-    crawl = await _open(client, name, stored, counters(0, count), own_time_ms, replaced=replaced)
+    crawl = await _open(
+        client, name, stored, counters(0, count), own_time_ms, replaced=replaced, with_handlers=with_handlers
+    )
     given = orjson.loads(stored)
     if crawl.settings != given:
         raise UsageError(difference(name, crawl.settings, given))
@@ -236,6 +244,7 @@ async def _open(
     *,
     replaced: str = "",
     generation: str = "",
+    with_handlers: bool | None = None,
 ) -> Crawl:
     created, *stored = await client.run(
         "open",
@@ -247,6 +256,7 @@ async def _open(
         datetime.now(UTC).isoformat(),
         replaced,
         generation,
+        "" if with_handlers is None else int(with_handlers),
         *counters_in_order(counters),
     )
     return _crawl_of(client, name, stored, created=bool(created))
@@ -254,7 +264,7 @@ async def _open(
 
 def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created: bool) -> Crawl:
     """Return the crawl with these fields, if it has this farm's schema."""
-    schema, settings, key, created_at, shards, generation = stored
+    schema, settings, key, created_at, shards, generation, handlers = stored
     if not re.fullmatch(rb"\d{1,9}", schema or b""):
         raise unreadable(client.place, "its schema is no number")
     if int(schema) > SCHEMA:
@@ -276,6 +286,7 @@ def _crawl_of(client: RedisClient, name: str, stored: Sequence[Any], *, created:
             created=created,
             shards=int(shards),
             generation=_generation(generation),
+            with_handlers={generation + b"1": True, generation + b"0": False}.get(handlers),
         )
     except (AttributeError, TypeError, ValueError):
         raise unreadable(client.place, "a field of it is garbled or missing") from None

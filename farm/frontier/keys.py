@@ -7,7 +7,8 @@ given the shard's counters as its only declared key and derives the others from 
 glossary:
 
     {c:s}:ctl            string  the counters (see `shards`): the ledger, the virtual clock, the terms
-    {c:s}:crawl          hash    schema, settings (JSON), key (fingerprint key), created_at, shards, generation
+    {c:s}:crawl          hash    schema, settings (JSON), key (fingerprint key), created_at, shards, generation,
+                                 handlers (the generation, and 1 where it was begun with handlers, else 0)
     {c:s}:site:SITE      hash    b bands queued · f in flight · t theoretical arrival time (GCRA) · x blocked
                                  until · i interval · u burst · l limit (where they differ from the terms) ·
                                  s when the next visit may begin (GCRA of beginnings, t is that of leases) ·

@@ -248,6 +248,11 @@ class PageHandling(Protocol):
     """The user's code for pages. Its exceptions fail the visit."""
 
     @property
+    def handles_pages(self) -> bool:
+        """Whether there is code for pages, before their navigation or once they have settled."""
+        ...
+
+    @property
     def follows_scope(self) -> bool:
         """Whether links in scope are followed automatically too."""
         ...

@@ -91,3 +91,18 @@ async def test_a_name_that_cannot_be_a_key_is_refused(client: RedisClient, name:
     """Before anything is asked of Redis."""
     with pytest.raises(UsageError, match="crawl name"):
         await open_crawl(client, name, {})
+
+
+@pytest.mark.parametrize("begun", [True, False, None])
+async def test_how_a_crawl_was_begun_is_known_to_all(client: RedisClient, begun: bool | None) -> None:
+    """Whoever joins has the answer of the one that created it, until it is started anew."""
+    made = await open_crawl(client, "shop", SETTINGS, with_handlers=begun, shards=2)
+    assert (made.with_handlers, made.shards) == (begun, 2)
+    joined = await open_crawl(client, "shop", SETTINGS, with_handlers=not begun, shards=2)
+    assert (joined.created, joined.with_handlers) == (False, begun)
+    assert (await find_crawl(client, "shop")).with_handlers is begun
+    fresh = await open_crawl(client, "shop", SETTINGS, fresh=True, with_handlers=not begun)
+    assert (fresh.created, fresh.with_handlers) == (True, not begun)
+    # A farm that does not know the field starts the crawl anew, and leaves it there.
+    await client.command("HSET", keys.crawl("shop"), "generation", f"{int(fresh.generation, 16) + 1:011x}")
+    assert (await find_crawl(client, "shop")).with_handlers is None

@@ -34,6 +34,7 @@ class FakeHandling:
     """The user's code: does what the test says, and follows no link by itself."""
 
     on_page: Callable[[VisitedPage], Coroutine[Any, Any, PageHandled]]
+    handles_pages: bool = True
     follows_scope: bool = False
     runs_before: bool = False
     runs_on_dead: bool = True

@@ -5,8 +5,9 @@
 -- KEYS:      1 what every node of the crawl must know
 -- ARGV:      1 own time in ms or '' · 2 settings as JSON · 3 schema · 4 fingerprint key in hex · 5 created at
 --            6 the generation that is started anew, or '' · 7 the generation of the first shard, or '' in that itself
---            8.. all counters in their order
--- Returns:   {1 when created, 0 when found, schema, settings, key, created at, shards, generation}
+--            8 '1' when it is begun with handlers, '0' without, '' where that is not said
+--            9.. all counters in their order
+-- Returns:   {1 when created, 0 when found, schema, settings, key, created at, shards, generation, handlers}
 local crawl = KEYS[1]
 local shard = crawl:sub(1, -6)
 local exists = call('EXISTS', crawl) == 1
@@ -25,8 +26,8 @@ if not exists or current and (ARGV[6] == current or generation ~= '' and generat
     generation = ('%011x'):format(math.max(now, current and tonumber(current, 16) + 1 or 0))
   end
   local counters, keys = { now, now }, shard .. generation .. ':'
-  for i = 10, #ARGV do
-    counters[i - 7] = tonumber(ARGV[i])
+  for i = 11, #ARGV do
+    counters[i - 8] = tonumber(ARGV[i])
   end
   -- First, since it may be denied: an item added to a filter that was not reserved makes a small one, wrong once in 100.
   if counters[DEDUP] == BY_SERVER then
@@ -38,7 +39,10 @@ if not exists or current and (ARGV[6] == current or generation ~= '' and generat
   call('SET', keys .. 'ctl', struct.pack(COMMON_LAYOUT, unpack(counters, 1, COMMON_COUNT))
     .. struct.pack(TALLY_LAYOUT, unpack(counters, COMMON_COUNT + 1)))
   call('HSET', crawl, 'schema', ARGV[3], 'settings', ARGV[2], 'key', ARGV[4], 'created_at', ARGV[5],
-    'shards', ARGV[7 + SHARDS], 'generation', generation)
+    'shards', ARGV[8 + SHARDS], 'generation', generation,
+    -- With the generation: a farm that does not know the field leaves that of an earlier crawl.
+    'handlers', generation .. ARGV[8])
   created = 1
 end
-return { created, unpack(call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards', 'generation')) }
+return { created,
+  unpack(call('HMGET', crawl, 'schema', 'settings', 'key', 'created_at', 'shards', 'generation', 'handlers')) }
