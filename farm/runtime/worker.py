@@ -29,7 +29,7 @@ from farm.runtime.visit_trace import VisitTrace
 
 log = logging.getLogger("farm.worker")
 RELEASE_S = 2.0
-STOPPED = Release("the farm was stopped")
+STOPPED, LOST = Release("the farm was stopped"), Release("its lease was lost")
 DETAIL_CHARS = 2_000
 """Of what is told of a visit that failed: some of it is what a server has sent."""
 
@@ -136,6 +136,9 @@ class Worker:
             if result is None or not await self._deps.heartbeat.confirm(lease, self._params.commit_s):
                 # Another worker has the URL, so nothing is committed or settled.
                 self._events.lost(lease.task.url, begun)
+                if lease.alone:
+                    # Until it is settled the node's other slots are leased nothing; nor may this one be again.
+                    await self._deps.frontier.nack(lease, LOST)
                 return None
             self._deps.heartbeat.hold(lease, self._params.sink_s + self._params.commit_s)
             self._phases.enter(Phase.COMMITTING, lease.task.url)
