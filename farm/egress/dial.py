@@ -22,7 +22,7 @@ from itertools import zip_longest
 
 from farm.egress.authority import Authority, TunnelForbidden, Unreachable
 from farm.egress.connection import Connection, GatewayParams, Traffic
-from farm.egress.guard import Guard, IPAddress, is_this_machine
+from farm.egress.guard import OTHER_PROTOCOLS, Guard, IPAddress, is_this_machine
 from farm.egress.hosts import DeadHosts, Resolver
 from farm.egress.upstream import Upstream, open_socks, open_tunnel
 from farm.model.egress import EgressFault
@@ -134,7 +134,6 @@ class Dialer:
         return connection
 
     async def _direct(self, authority: Authority, traffic: Traffic, *, is_part: bool) -> Connection:
-        self._check_port(authority)
         found = _literal_addresses(authority) or await self._resolver.resolve(authority.host, is_part=is_part)
         allowed = [ip for ip in found if not self._refusal_reason(ip, authority.port)]
         if not allowed:
@@ -207,21 +206,18 @@ class Dialer:
 
     async def _check_target(self, authority: Authority, *, is_part: bool) -> tuple[IPAddress, ...]:
         """Return the target's addresses known to this machine; raises `Unreachable` if one is not allowed."""
-        self._check_port(authority)
         try:
             known = _literal_addresses(authority) or await self._resolver.resolve(
                 authority.host, self._params.screen_s, is_part=is_part
             )
         except Unreachable:
+            if authority.port in OTHER_PROTOCOLS:
+                raise Unreachable(EgressFault.REFUSED, f"{authority}: a port of another protocol") from None
             return ()  # the farm's own resolver may know less than the proxy's
         for ip in known:
             if self._refusal_reason(ip, authority.port):
                 raise self._refused(authority, ip)
         return known
-
-    def _check_port(self, authority: Authority) -> None:
-        if self._guard.refuses_port(authority.port):
-            raise Unreachable(EgressFault.REFUSED, f"{authority}: a port of another protocol")
 
     def _refusal_reason(self, ip: IPAddress, port: int) -> str:
         if port in self._own_ports and is_this_machine(ip):

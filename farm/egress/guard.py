@@ -232,7 +232,7 @@ class Guard:
         self._allow = tuple(allow)
 
     def decide(self, ip: IPAddress, port: int) -> Verdict:
-        """Return the verdict on an address. The port matters only if the operator allows a network on one port."""
+        """Return the verdict on an address and a port: a port of another protocol is not public."""
         verdict = self._decide_alone(ip, port)
         if verdict.allowed and isinstance(ip, IPv6Address):
             for carried in embedded(ip):
@@ -241,12 +241,8 @@ class Guard:
                     return Verdict(allowed=False, reason=f"{inner.reason} inside {ip}")
         return verdict
 
-    def refuses_port(self, port: int) -> bool:
-        """Return whether a port is another protocol's, and the operator has not allowed it by its number."""
-        return port in OTHER_PROTOCOLS and all(one.port != port for one in self._allow)
-
     def _decide_alone(self, ip: IPAddress, port: int) -> Verdict:
-        reason = inside(ip)
+        reason = inside(ip) or ("a port of another protocol" if port in OTHER_PROTOCOLS else "")
         if not reason or any(network.covers(ip, port) for network in self._allow):
             return _ALLOWED
         return Verdict(allowed=False, reason=reason)
