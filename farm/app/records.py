@@ -105,7 +105,7 @@ def recorder(
             notes.proxy,
             notes.detection,
             original,
-            directives_of(page.headers, page.robots).noindex,
+            directives_of(page.headers, page.robots, notes.fetched_at).noindex,
             # Read last, so that the time of making the texts and items is included.
             notes.times.timings_ms(),
             content_hash=content.hex,

@@ -12,11 +12,11 @@ import html
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from xml.parsers import expat
 from xml.parsers.expat import errors
 
+from farm.scope.dates import moment_of
 from farm.scope.decoding import BadCompression, Decoder, Decompressor
 
 MAX_BYTES = 50 * 2**20
@@ -45,8 +45,6 @@ _BLANKS = "\ufeff\u200b \t\n\xa0"
 """Two that Python does not count as blank, and those that stand between them."""
 _NO_SITEMAP = "it is neither a sitemap nor a feed"
 _UNCLOSED_TOKEN = errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]
-_MONTH = re.compile(r"(\d{4})(?:-(\d\d))?", re.ASCII)
-_LONGEST_DATE = 64
 
 
 class BadSitemap(ValueError):
@@ -287,7 +285,7 @@ class _XmlReader:
         item, self._item = self._item, {}
         url = item.get("url") or item.get("text") or item.get("identity")
         if url:
-            self._add(Entry(url, self._is_sitemap, _moment(item.get("changed", ""))))
+            self._add(Entry(url, self._is_sitemap, moment_of(item.get("changed", ""))))
 
     def _characters(self, text: str) -> None:
         self._length += len(text)
@@ -319,18 +317,3 @@ def _root_of(head: str) -> re.Match[str] | None:
 def _unescaped(text: str) -> str:
     """Return a text with its ampersands restored and HTML's named characters decoded."""
     return _MARKED.sub(lambda found: html.unescape("&" + found[0][1:]), text) if _MARK in text else text
-
-
-def _moment(text: str) -> datetime | None:
-    """Parse a W3C date, as short as a year, or an RFC 5322 date; None if it is neither."""
-    month = _MONTH.fullmatch(text)
-    try:
-        if month is not None:
-            moment = datetime(int(month[1]), int(month[2] or 1), 1, tzinfo=UTC)
-        elif text[:1].isdigit() and "-" in text[:5]:
-            moment = datetime.fromisoformat(text[:_LONGEST_DATE])
-        else:
-            moment = parsedate_to_datetime(text[:_LONGEST_DATE])
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

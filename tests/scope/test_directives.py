@@ -1,10 +1,14 @@
 """What a page says to robots about itself."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from farm.scope.directives import LONGEST_DIRECTIVES, Directives, directives_of
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +58,61 @@ def test_what_a_page_says_about_itself(header: str, meta: str, found: Directives
     assert directives_of({"x-robots-tag": header}, meta) == found
 
 
+@pytest.mark.parametrize(
+    ("date", "is_past"),
+    [
+        ("25 Jun 2010 15:00:00 PST", True),
+        ("Wed, 25 Nov 2026 15:00:00 GMT", True),
+        ("Wednesday, 25-Nov-26 15:00:00 UTC", True),
+        ("25-Nov-2026 15:00:00 EST", True),
+        ("Nov 25, 2026, 15:00:00", True),
+        ("2026-11", True),
+        ("2026-11-25", True),
+        ("2026-11-30T12:00:00Z", True),
+        ("2026-11-30T13:30:00+02:00", True),
+        ("2026-11-30T12:00:01Z", False),
+        ("2026-11-30T12:30:00+00:00", False),
+        ("Monday, 30-Nov-26 12:00:01 UTC", False),
+        ("Mon, 30 Nov 2026 07:00:01 EST", False),
+        ("Wed, 25 Jun 2030 15:00:00 PST", False),
+        ("32 Nov 2010 00:00:00 GMT", False),
+        ("2010-13-01", False),
+        ("soon", False),
+        ("", False),
+        ("9" * 1_000, False),
+    ],
+)
+def test_a_page_asks_not_to_be_indexed_after_a_date(date: str, *, is_past: bool) -> None:
+    """In each of the usual forms, in the header and in the element; what is no date says nothing."""
+    said = f"unavailable_after: {date}, nofollow"
+    found = Directives(noindex=is_past, nofollow=True)
+    assert directives_of({"x-robots-tag": said}, "", NOW) == found
+    assert directives_of({}, said, NOW) == found
+    assert directives_of({}, said) == Directives(nofollow=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "noindex"),
+    [
+        ("otherbot: unavailable_after: 2010-01-01", False),
+        ("otherbot: unavailable_after: Fri, 01 Jan 2010 00:00:00 GMT", False),
+        ("otherbot: unavailable_after: Fri, 01 Jan 2010 00:00:00 GMT\nunavailable_after: 2030-01-01", False),
+        ("crawlfarm: unavailable_after: Fri, 01 Jan 2010 00:00:00 GMT", True),
+        ("unavailable_after: 2030-01-01, unavailable_after: 2010-01-01", True),
+        ("unavailable_after: Fri, " + "1, " * 5_000, False),
+    ],
+)
+def test_a_date_counts_that_is_said_to_us(header: str, *, noindex: bool) -> None:
+    """Of several the first one to pass."""
+    assert directives_of({"x-robots-tag": header}, "", NOW).noindex is noindex
+
+
 @given(st.text(max_size=50), st.text("abnoidexfw:,\n *", max_size=50))
 @example("," * 1_000_000 + "nofollow", "nofollow")
 @example("", "a:" * 1_000_000 + "noindex")
+@example("unavailable_after:2030," * 100_000, "unavailable_after:1," * 100_000)
 def test_any_directives_are_read(meta: str, header: str) -> None:
     """No more of them than the cap."""
-    found = directives_of({"x-robots-tag": header}, meta)
-    assert found == directives_of({"x-robots-tag": header[:LONGEST_DIRECTIVES]}, meta[:LONGEST_DIRECTIVES])
+    found = directives_of({"x-robots-tag": header}, meta, NOW)
+    cut = {"x-robots-tag": header[:LONGEST_DIRECTIVES]}
+    assert found == directives_of(cut, meta[:LONGEST_DIRECTIVES], NOW)
