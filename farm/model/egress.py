@@ -63,6 +63,8 @@ def header_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
 
 
+UNKNOWN_TYPES = frozenset({"application/unknown", "unknown/unknown"})
+"""What some servers say where they do not know: browsers look at the beginning of the document then."""
 LINE_BY_LINE = frozenset({"set-cookie", "x-robots-tag"})
 """Headers whose lines are not joined by commas: a comma within one of them means something else."""
 
@@ -72,12 +74,10 @@ def flat_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
     Those of `LINE_BY_LINE` are joined by line breaks.
     """
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in headers:
-        lower = name.lower()
-        between = "\n" if lower in LINE_BY_LINE else ", "
-        found[lower] = f"{found[lower]}{between}{value}" if lower in found else value
-    return found
+        found.setdefault(name.lower(), []).append(value)
+    return {name: ("\n" if name in LINE_BY_LINE else ", ").join(values) for name, values in found.items()}
 
 
 def flat_cdp_headers(headers: Mapping[str, Any]) -> dict[str, str]:
@@ -86,9 +86,13 @@ def flat_cdp_headers(headers: Mapping[str, Any]) -> dict[str, str]:
 
 
 def media_type_of(content_type: str) -> str:
-    """Return the media type of a Content-Type in lower case; of several, with commas, the last as in a browser."""
-    whole = [one for one in content_type.split(",") if "/" in one.partition(";")[0]]
-    return (whole[-1] if whole else content_type).partition(";")[0].strip().lower()
+    """Return the media type of a Content-Type in lower case, as a browser reads it; empty if it says none.
+
+    Of several, with commas, the last counts. What has no slash, or says that it is unknown, is none.
+    """
+    whole = [one for one in content_type.split(",") if "/" in one.partition(";")[0] and one.strip() != "*/*"]
+    words = whole[-1].partition(";")[0].partition("(")[0].lower().split() if whole else []
+    return words[0] if words and words[0] not in UNKNOWN_TYPES else ""
 
 
 def leads_on(headers: Mapping[str, str]) -> bool:

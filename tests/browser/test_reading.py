@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from farm.browser.acting import ActParams
 from farm.browser.render import RenderParams
-from fixtures.pages import Answer, serving
+from fixtures.pages import Answer, html, serving
 from tests.browser.conftest import Browsing, browsing, pool_of_a_module, seen
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -137,6 +137,12 @@ SANDBOXES = {
     "sandbox-same-origin": ("sandbox allow-same-origin", "text/html"),
     "sandbox-scripts": ("sandbox allow-scripts", "text/html"),
 }
+ODD_TYPES = {
+    "odd-parameter": "text/html charset=utf-8",
+    "odd-comment": "text/html(a page)",
+    "odd-unknown": "unknown/unknown",
+    "odd-any": "*/*",
+}
 VIRTUAL = """
 <style>#list { height: 40000px; position: relative; } .row { position: absolute; height: 40px; }</style>
 <div id=list></div><script>
@@ -157,6 +163,10 @@ PAGES: dict[str, str | Answer] = {
     **{
         name: Answer("<p>Words</p>", headers={"content-security-policy": policy}, content_type=kind)
         for name, (policy, kind) in SANDBOXES.items()
+    },
+    **{
+        name: Answer(raw=html(name, "<p>Words</p>").encode(), content_type=kind)
+        for name, kind in ODD_TYPES.items()
     },
     "named": f"<p>Words <a href='/on'>on</a></p>{NAMED}<form>{INPUTS}<button>A</button><button>B</button></form>",
     "frameset": Answer(raw=FRAMESET.encode()),
@@ -227,6 +237,16 @@ async def test_the_rules_of_several_elements_add_up(browser: Browsing, site: str
     """Each may forbid something."""
     page = await seen(browser, f"{site}/robots-{name}")
     assert {word.strip() for word in page.robots.split(",")} == ROBOTS[name][1]
+
+
+@pytest.mark.parametrize("name", ODD_TYPES)
+async def test_a_page_is_a_page_by_what_the_browser_makes_of_its_type(
+    browser: Browsing, site: str, name: str
+) -> None:
+    """However its server writes that: what is shown as a page has HTML."""
+    page = await seen(browser, f"{site}/{name}")
+    assert page.title == name
+    assert "<p>Words</p>" in page.html
 
 
 @pytest.mark.parametrize("name", SANDBOXES)
