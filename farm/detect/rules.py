@@ -224,7 +224,12 @@ RULES: tuple[Rule, ...] = (
     Rule("amazon", _CAPTCHA, markup=("/errors/validatecaptcha",), below=BARE),
     Rule("yandex", _CAPTCHA, headers={"x-yandex-captcha": _is("captcha")}, below=10_000),
     Rule("yandex", _CAPTCHA, markup=("/checkcaptcha?key=",), below=BARE),
-    Rule("google", _CAPTCHA, words=re.compile("unusual traffic from your computer network")),
+    Rule(
+        "google",
+        _CAPTCHA,
+        statuses=_REFUSED,
+        words=re.compile("unusual traffic from your computer network"),
+    ),
     # -- a captcha and nothing else
     Rule("turnstile", _CAPTCHA, markup=('class="cf-turnstile',), lacks=_OF_A_SITE, below=BARE, formless=True),
     Rule(

@@ -15,7 +15,11 @@ OK = range(200, 300)
 SHORT = 1_500
 
 _NOT_FOUND = re.compile(
-    r"^\W*(error\W+)?404\b|\b404\W*$"
+    # The number alone, beside a mark, or with a word of errors: `404 Main Street` and `Peugeot 404` are pages.
+    r"^\W*(error\W+404\b|404(\W*$|\W?[|:·!.]|\s-\s|\s?[^\x00-\x7f]"
+    r"|\W+(error|not|page|file|seite|fehler|nicht|p[aá]gina|erreur)\b))"
+    r"|([-|:·(\[\u2013\u2014]\W?|\b(error|http|status|(error|status) code|page|oops|found|fehler|erreur|errore?"
+    r"|p[aá]gina)\W{1,3})404\W*$"
     r"|^(sorry\W+)?((this|that|the) )?(page|product|item|article|document|site)"
     r" (was |is |has )?(not (be )?(found|available)|could(n.t| not) be found|no longer (exists|available)"
     r"|does(n.t| not) exist|been removed|unavailable)"

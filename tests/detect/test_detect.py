@@ -79,6 +79,51 @@ def test_an_article_with_a_vendors_markup_around_it_is_an_article() -> None:
     assert detect(replace(page, text=page.text + "A sentence of an article. " * 100)) is None
 
 
+def titled(title: str) -> RenderedPage:
+    """Return a small page whose heading is its title."""
+    html = f"<h1>{title}</h1><p>And little else."
+    return RenderedPage(
+        "https://a.example/x", 200, {}, "text/html", title=title, text=f"{title}\nAnd little else.", html=html
+    )
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        *("404", "404 Not Found", "Error 404", "404 - Shop", "404: gone", "Shop | 404", "404 error"),
+        *(
+            "Oops! (404)",
+            "HTTP 404",
+            "Page not found 404",
+            "404 找不到页面",
+            "Fehler 404",
+            "404. That's an error.",
+        ),
+    ],
+)
+def test_a_title_and_a_heading_by_the_number_of_the_error_are_a_soft_404(title: str) -> None:
+    """In the forms in which sites write it."""
+    found = detect(titled(title))
+    assert found is not None
+    assert found.finding is Finding.SOFT_404
+
+
+@pytest.mark.parametrize(
+    "title", ["Peugeot 404", "404 Main Street", "404-406 Main Street", "Ontario Highway 404", "Area code 404"]
+)
+def test_a_page_about_something_of_that_number_is_a_page(title: str) -> None:
+    """A car, a house, a road."""
+    assert detect(titled(title)) is None
+
+
+def test_a_question_about_a_captcha_is_a_page() -> None:
+    """The page itself comes with a status that refuses."""
+    text = "Our systems have detected unusual traffic from your computer network. What does that mean?"
+    page = replace(titled("A question"), text=text)
+    assert detect(page) is None
+    assert detect(replace(page, status=429)) is not None
+
+
 def test_what_is_no_html_is_no_soft_failure() -> None:
     """An empty JSON answer is an answer."""
     assert detect(RenderedPage("https://a.example/x", 200, {}, "application/json", html="<script>")) is None
