@@ -3,12 +3,12 @@
 from functools import lru_cache
 
 BLOCK, PARAGRAPH, BOX, HIDDEN, SHOWN, KEEPS, CELL, ROW = (1 << bit for bit in range(8))
-TABLE, LINK, MUTED, CASE, FLEX, DETAILS, FORMULA, DRAWING, APART = (1 << bit for bit in range(8, 17))
+TABLE, LINK, MUTED, CASE, FLEX, DETAILS, FORMULA, DRAWING, APART, OFF = (1 << bit for bit in range(8, 18))
 """What an element does where it begins, and undoes where it ends; one element may do several of them.
 
 BOX stands in a line and has lines of its own, SHOWN is seen although what is around is not, KEEPS keeps its white
 space, MUTED says whether it is visible, CASE changes letters. In FLEX all are blocks. APART is some way off what
-is before it. DETAILS shows its summary alone.
+is before it, OFF some way off what follows. DETAILS shows its summary alone.
 """
 
 
@@ -71,7 +71,7 @@ SPECIAL = frozenset(_all(0, "br details dialog summary text foreignObject object
 """What has a rule of its own."""
 ADDRESSES = {"a": ("href", "xlink:href"), "area": ("href",), "iframe": ("src",), "frame": ("src",)}
 """The attributes that lead somewhere."""
-NEIGHBOURS = frozenset(_all(0, "a button span label summary b strong i em small input select"))
+NEIGHBOURS = frozenset(_all(0, "a button span label summary b strong i em small input select div li dd dt"))
 """What may stand beside another element without a space, although a box holds the two apart."""
 ITALICS = {
     **{ord("A") + n: chr(0x1D434 + n) for n in range(26)},
@@ -85,7 +85,7 @@ _STYLE_CHARS = 2_000
 class Style:
     """What the `style` of an element says of its text; empty if it says nothing."""
 
-    __slots__ = ("apart", "case", "display", "keeps", "visibility")
+    __slots__ = ("apart", "case", "display", "keeps", "off", "visibility")
 
     def __init__(self, style: str) -> None:
         said = {}
@@ -99,6 +99,7 @@ class Style:
         self.keeps = said.get("white-space", "")
         self.case = said.get("text-transform", "")
         self.apart = said.get("apart") == "yes"
+        self.off = said.get("off") == "yes"
 
 
 _known = lru_cache(maxsize=1024)(Style)

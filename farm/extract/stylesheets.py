@@ -14,9 +14,10 @@ MOST_RULES = 20_000
 MOST_KEPT, MOST_KEPT_CHARS = 64, 4_000_000
 """The sheets whose rules are kept, and their characters: a page may have sheets of megabytes."""
 PROPERTIES = frozenset(
-    {"display", "visibility", "white-space", "text-transform", "position", "float", "apart"}
+    {"display", "visibility", "white-space", "text-transform", "position", "float", "apart", "off"}
 )
-"""What is read; `apart` says whether something holds an inline element and the text before it apart."""
+"""What is read; `apart` says whether something holds an inline element and the text before it apart, `off` and the
+text behind it."""
 _MARKS = re.compile(
     r"[\"'{};\
 ]"
@@ -226,28 +227,29 @@ def _declarations(body: list[str]) -> tuple[tuple[str, str, bool], ...]:
         value, _, more = value.strip().lower().partition("!")
         value = value.strip()
         if name.startswith(_SIDES):
-            side = _left_of(name, value)
-            if side:
-                found.append(("apart", side, more.strip() == "important"))
+            found += [(side, said, more.strip() == "important") for side, said in _distances(name, value)]
         elif value and "var(" not in value:
             found.append((name, value, more.strip() == "important"))
     return tuple(found)
 
 
-def _left_of(name: str, value: str) -> str:
-    """Return `yes` or `no` for a margin or padding at the left, empty for one of another side."""
+def _distances(name: str, value: str) -> Iterator[tuple[str, str]]:
+    """Yield `apart` for a margin or padding at the left, and `off` for one at the right, with `yes` or `no`."""
     kind, _, side = name.partition("-")
     values = value.split()
     if not values or kind not in _SIDES:
-        return ""
-    if side in {"left", "inline", "inline-start"}:
-        left = values[0]
-    elif not side:
-        left = values[{1: 0, 2: 1, 3: 1}.get(len(values), 3)]
-    else:
-        return ""
-    is_off = left.lstrip("0.")[:1] in "123456789" if left.lstrip("0.") else False
-    return "yes" if is_off or left.startswith(("calc", "clamp", "min", "max")) else "no"
+        return
+    if not side:
+        values = [values[{1: 0, 2: 1, 3: 1}.get(len(values), 3)], values[min(1, len(values) - 1)]]
+    if side in {"", "left", "inline", "inline-start"}:
+        yield "apart", _is_distance(values[0])
+    if side in {"", "right", "inline", "inline-end"}:
+        yield "off", _is_distance(values[-1])
+
+
+def _is_distance(length: str) -> str:
+    is_far = length.lstrip("0.")[:1] in "123456789" if length.lstrip("0.") else False
+    return "yes" if is_far or length.startswith(("calc", "clamp", "min", "max")) else "no"
 
 
 def _split(selectors: str) -> list[str]:

@@ -25,7 +25,7 @@ class TextLayout:
         self._space = False
         """Whether a space comes before the next text of the line."""
         self._tables: list[list[int]] = []
-        self._ends_in_text = self._after_box = self._apart = False
+        self._after_box = self._after_text = self._apart = False
 
     @property
     def text(self) -> str:
@@ -37,31 +37,37 @@ class TextLayout:
         """Whether the next text does not continue a word."""
         return self._begins or self._space
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces the text so far has."""
+        return len(self._parts)
+
     def words(self, text: str, keeps: str = "") -> None:
         """Add text; `keeps` says which white space is kept: none, `lines` only line breaks, `all` all of it."""
         if keeps:
             return self._kept(text, keeps)
         inner = text.strip(BLANKS)
-        if not inner:
+        if not inner or text[0] in BLANKS:
             self._space = self._space or not self._begins
-            self._ends_in_text = self._apart = False
-            return None
-        if text[0] in BLANKS:
-            self._space = self._space or not self._begins
-        elif self._apart:
-            self._parts.append(" ")
-        self._write(_SPACES.sub(" ", inner))
-        self._space = text[-1] in BLANKS
-        self._ends_in_text = not self._space
+        if inner:
+            self._keep_apart()
+            self._write(_SPACES.sub(" ", inner))
+            self._space = text[-1] in BLANKS
         return None
 
     def _kept(self, text: str, keeps: str) -> None:
+        if text[0] not in BLANKS:
+            self._keep_apart()
         if keeps == "all":
             self._write(text)
         else:
             lines = [_BUT_BREAKS.sub(" ", line.strip(BLANKS)) for line in text.split("\n")]
             self._write("\n".join(lines))
-        self._ends_in_text = text[-1] not in BLANKS
+
+    def _keep_apart(self) -> None:
+        """Add a space before text that only a box holds apart from the text before."""
+        if self._apart and not self._due and not self._space and not self._parts[-1][-1:].isspace():
+            self._space = True
 
     def _write(self, text: str) -> None:
         if self._due:
@@ -90,7 +96,7 @@ class TextLayout:
         if self._space:
             self._space = False
             self._write(" ")
-        self._begins = self._ends_in_text = False
+        self._begins = False
 
     def open_box(self) -> None:
         """Begin an inline element with its own lines, such as a button."""
@@ -134,17 +140,21 @@ class TextLayout:
         """End a cell of a row."""
         self._begins, self._space = True, False
 
-    def begins(self, *, adjoins: bool, is_box: bool) -> None:
+    def begins(self, *, adjoins: bool, is_box: bool) -> bool:
         """Note that an element begins; one that `adjoins` the one before has no space of its own between them.
 
-        If a box separates the two, a space is added, although the browser's own text has none.
+        If a box separates the two, a space is added, although the browser's own text has none. Return whether one
+        is due before the text of this element.
         """
-        self._apart = adjoins and self._ends_in_text and (is_box or self._after_box)
-        self._ends_in_text = False
+        is_apart = adjoins and self._after_text and (is_box or self._after_box)
+        self._apart = self._apart or is_apart
+        return is_apart
 
-    def ends(self, *, is_box: bool) -> None:
-        """Note that an element ends."""
-        self._after_box, self._apart = is_box, False
+    def ends(self, *, is_box: bool, has_text: bool, is_apart: bool) -> None:
+        """Note that an element ends, one before which a space `is_apart` due."""
+        self._after_box, self._after_text = is_box, has_text
+        if is_apart:
+            self._apart = False
 
 
 def in_case(text: str, case: str, *, begins_word: bool) -> str:

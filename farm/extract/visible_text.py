@@ -30,6 +30,7 @@ from farm.extract.element_rules import (
     LINK,
     MUTED,
     NEIGHBOURS,
+    OFF,
     PARAGRAPH,
     ROW,
     RULES,
@@ -46,6 +47,8 @@ from farm.extract.text_layout import TextLayout, in_case
 _TAG = re.compile(r"<([^<>]*)>")
 _MOST_OPEN_LINKS = 16
 """Nested links are only possible by tricks; only the outer ones have the text."""
+_Open = tuple[str, int, bool, int]
+"""An element that is open: its name, its effects, whether a space is due before it, and the pieces before it."""
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class VisibleText:
 
     def _read(self, html: str) -> None:
         lines, parts = self._lines, _TAG.split(html)
-        stack: list[tuple[str, int]] = []
+        stack: list[_Open] = []
         adjoins = False
         """Whether an element has ended, and nothing has come since."""
         for at in range(0, len(parts) - 1, 2):
@@ -126,36 +129,40 @@ class VisibleText:
                 adjoins = False
             self._is_variable = False
             if tag[:1] == "/":
-                does = self._closed(stack, tag[1:])
-                lines.ends(is_box=bool(does & BOX))
+                does, is_apart, before = self._closed(stack, tag[1:])
+                has_text = lines.pieces > before
+                lines.ends(is_box=bool(does & (BOX | OFF)), has_text=has_text, is_apart=is_apart)
                 adjoins = True
                 continue
             name, _, rest = tag.partition(" ")
             does = RULES.get(name, 0)
-            around = stack[-1][1] if stack else 0
+            around, before = stack[-1][1] if stack else 0, lines.pieces
             if rest or around or self._formulas or name in SPECIAL:
                 does = self._own(name, rest, does, around)
-            lines.begins(adjoins=adjoins and name in NEIGHBOURS, is_box=bool(does & (BOX | APART)))
+            is_apart = lines.begins(adjoins=adjoins and name in NEIGHBOURS, is_box=bool(does & (BOX | APART)))
             adjoins = False
             if does:
                 does = self._begin(does)
             if name not in VOID:
-                stack.append((name, does))
-            elif does:
+                stack.append((name, does, is_apart, before))
+                continue
+            if does:
                 self._end(does)
+            lines.ends(is_box=False, has_text=False, is_apart=is_apart)
         if parts[-1]:
             self._text(parts[-1])
 
-    def _closed(self, stack: list[tuple[str, int]], name: str) -> int:
-        """End the elements up to the one with this name; return the effects of that one."""
-        does = 0
+    def _closed(self, stack: list[_Open], name: str) -> tuple[int, bool, int]:
+        """End the elements up to the one with this name; return what the stack has of that one."""
+        does, were_apart, before = 0, False, 0
         while stack:
-            opened, does = stack.pop()
+            opened, does, is_apart, before = stack.pop()
+            were_apart = were_apart or is_apart
             if does:
                 self._end(does)
             if opened == name:
                 break
-        return does
+        return does, were_apart, before
 
     def _text(self, text: str) -> None:
         text = unescaped(text)
@@ -220,7 +227,7 @@ class VisibleText:
         return does
 
     def _styled(self, style: Style) -> int:
-        does = APART if style.apart else 0
+        does = (APART if style.apart else 0) | (OFF if style.off else 0)
         if style.keeps:
             does |= KEEPS
         if style.case:

@@ -73,6 +73,63 @@ TEXTS = {
         ),
         "Go on\nAdd now Remove",
     ),
+    "three-boxes": (
+        "<style>li { display: inline-block; }</style><ul><li>One</li><li>Two</li><li>Three</li></ul>",
+        "One Two Three",
+    ),
+    "boxes-around-boxes": (
+        (
+            "<style>li { display: inline-block; }</style>"
+            "<ul><li><button>A</button><button>B</button></li><li>C</li><li>D</li></ul>"
+        ),
+        "A B C D",
+    ),
+    "capital-boxes": (
+        (
+            "<style>b { display: inline-block; text-transform: uppercase; }</style>"
+            "<p><b>Home</b><b>News</b><b style='text-transform:capitalize'>all of it</b></p>"
+        ),
+        "HOME NEWS All Of It",
+    ),
+    "written-in-lines": (
+        "<p><button>Add\n  to cart</button><button>Buy\n  now</button></p>",
+        "Add to cart Buy now",
+    ),
+    "blank-edges": ("<p><button> Edit </button><button>\nDelete\n</button></p>", "Edit Delete"),
+    "comments": (
+        "<p><button>Edit<!--v-if--></button><!----><button><!---->Delete</button></p>",
+        "Edit Delete",
+    ),
+    "icons": ("<p><button>Edit<i></i></button><button><i></i>Delete</button></p>", "Edit Delete"),
+    "margin-behind": ("<a style='margin-right:9px'>One</a><a>Two</a>", "One Two"),
+    "right-to-left": (
+        "<p dir=rtl><a style='margin-right:9px'>אחת</a><a style='margin-right:9px'>שתיים</a></p>",
+        "אחת שתיים",
+    ),
+    "beside-a-host": (
+        f"<p><a style='margin-right:9px'>One</a><a>Two</a></p><x-a></x-a>{SHADOW}Three{END}",
+        "One Two\n\nThree",
+    ),
+    "out-of-view": (
+        (
+            "<div style='height:9000px'></div><ul style='content-visibility:auto'><li>Far <b>off</b></li>"
+            "<li hidden>no</li><li><button>Edit</button><button>Delete</button></li></ul>"
+        ),
+        "Far off\nEdit Delete",
+    ),
+    "out-of-view-in-a-shadow": (
+        (
+            "<div style='height:9000px'></div><x-a></x-a><p style='content-visibility:auto'>last</p>"
+            f"{SHADOW}<div style='content-visibility:auto'><p>Far off</p></div>{END}"
+        ),
+        "Far off\n\nlast",
+    ),
+    "never-in-view": ("<p hidden=until-found>no</p><details><summary>Seen</summary>no</details>", "Seen"),
+    "without-a-box": ("<style>body { display: contents; }</style><p>Seen</p>", "Seen"),
+    "hidden-neighbours": (
+        "<div hidden><button>over</button><button>view</button></div><p>An overview</p>",
+        "An overview",
+    ),
     "one-word": ("<p>un<b>believ</b>able <span>1</span><span>2</span></p>", "unbelievable 12"),
     "frame": ("<p>Head</p><iframe srcdoc='<p>Framed</p>'></iframe><p>Tail</p>", "Head\n\nFramed\n\nTail"),
     "hidden-frame": ("<p>Head</p><iframe hidden srcdoc='<p>no</p>'></iframe><p>Tail</p>", "Head\n\nTail"),
@@ -154,6 +211,13 @@ function draw() {
       `<div class=row style="top: ${n * 40}px">Row ${n}. <a href="/row/${n}">go</a></div>`);
 }
 addEventListener('scroll', draw); draw();</script>"""
+ROWS = 12_000
+HOSTS = f"""
+<script>
+for (let n = 0; n < {ROWS}; n += 1) document.body.insertAdjacentHTML('beforeend', `<p>Row ${{n}} <x-a></x-a> on`);
+for (const host of document.querySelectorAll('x-a'))
+  host.attachShadow({{ mode: 'open' }}).innerHTML = '<b>goes</b>';
+</script>"""
 NAMED = "".join(f"<form name={name}></form><img id={name}>" for name in NAMES)
 INPUTS = "".join(f"<input name={name}>" for name in NAMES)
 PAGES: dict[str, str | Answer] = {
@@ -174,6 +238,7 @@ PAGES: dict[str, str | Answer] = {
     "right": "<p>Right <a href='/from-right'>r</a></p>",
     "other": "<p>Other</p>",
     "virtual": VIRTUAL,
+    "hosts": HOSTS,
     "drawing": Answer(
         "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink'><style>a {}</style>"
         "<a xlink:href='/east'><text>East</text></a></svg>",
@@ -255,6 +320,13 @@ async def test_a_document_without_timers_is_read(browser: Browsing, site: str, n
     page = await seen(browser, f"{site}/{name}")
     assert "Words" in page.text
     assert (page.settled, page.settle_reason) == (True, "quiet")
+
+
+@pytest.mark.slow
+async def test_a_page_of_many_hosts_is_read_in_its_time(browser: Browsing, site: str) -> None:
+    """By the square of their number it would take longer than a page may."""
+    page = await seen(browser, f"{site}/hosts")
+    assert page.text.split("\n\n")[1:] == [f"Row {number} goes on" for number in range(ROWS)]
 
 
 @pytest.mark.slow

@@ -43,6 +43,11 @@ STYLED = {
     ),
     "contents": "<style>div div { display: contents } b { display: block }</style><div>a<div><b>b</b>c</div>d",
     "margins": "<style>nav a { margin: 0 4px }</style><nav><a href=/a>One</a><a href=/b>Two</a></nav>",
+    "margins behind": "<style>nav a { margin-right: 4px }</style><nav><a href=/a>One</a><a href=/b>Two</a></nav>",
+    "comments and icons": (
+        "<style>i { display: inline-block }</style>"
+        "<nav><button>Edit<i></i></button><!----><button><!--x--><b>Cut</b></button>"
+    ),
     "a sheet made by script": (
         "<p>a<b>b</b>c<script>const sheet = new CSSStyleSheet(); sheet.replaceSync('b { display: block }');"
         "document.adoptedStyleSheets = [sheet];</script>"

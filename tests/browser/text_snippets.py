@@ -96,6 +96,10 @@ SNIPPETS: tuple[str, ...] = (
     "a\t\tb",
     "<li>a</li><div>x<button>b</button></div>",
     "<a href=/1>a</a><a href=/2>b</a>",
+    "<button> Edit </button><button>\nAdd\n to </button><button>Go</button>",
+    "<button>Edit<!--x--></button><!----><button><!----><b>Delete</b></button>",
+    "<button>Edit<i></i></button><button><i></i>Delete</button><button><i></i></button>c",
+    "<div style='display:inline-block'>a</div><div style='display:inline-block'>b</div>",
     "<span>a</span><button>b</button><a href=/1>c</a>",
     (
         "<menu><li>a</menu><dir><li>b</dir><nav>n</nav><main>m</main><search>s</search><hgroup>h</h"

@@ -54,13 +54,35 @@ def test_a_media_query_holds_for_the_window(query: str, *, holds: bool) -> None:
         "@supports not (display: grid) { a { display: none } }",
         "/* a { display: none } */",
         "a { content: 'x; display: none; y' }",
-        "a { padding: 0 1px 1px 0; margin: 0 }",
+        "a { padding: 1px 0; margin: 0; padding-right: 0 }",
     ],
 )
 def test_what_says_nothing_of_the_text_is_no_rule(css: str) -> None:
     """Or only that an element is not apart."""
     said = [one for rule in rules_of(css, 1280, 800) for one in rule.declarations]
-    assert [one for one in said if one != ("apart", "no", False)] == []
+    assert set(said) <= {("apart", "no", False), ("off", "no", False)}
+
+
+@pytest.mark.parametrize(
+    ("css", "sides"),
+    [
+        ("a { margin: 1px }", {"apart", "off"}),
+        ("a { margin: 0 1px }", {"apart", "off"}),
+        ("a { margin: 0 1px 0 }", {"apart", "off"}),
+        ("a { margin: 0 1px 0 0 }", {"off"}),
+        ("a { padding: 0 0 0 1px }", {"apart"}),
+        ("a { margin-left: .5em }", {"apart"}),
+        ("a { margin-right: calc(1px * 2) }", {"off"}),
+        ("a { padding-inline: 0 1px }", {"off"}),
+        ("a { padding-inline: 2px }", {"apart", "off"}),
+        ("a { margin-inline-end: 1rem }", {"off"}),
+        ("a { margin-top: 1px }", set()),
+    ],
+)
+def test_a_distance_is_on_a_side(css: str, sides: set[str]) -> None:
+    """Before an element it holds it apart, behind it what follows."""
+    said = [one for rule in rules_of(css, 1280, 800) for one in rule.declarations]
+    assert {name for name, value, _ in said if value == "yes"} == sides
 
 
 def test_the_more_special_rule_counts_and_then_the_later_one() -> None:

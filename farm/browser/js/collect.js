@@ -43,12 +43,51 @@ function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
   return links;
 }
 
+// Whether something is not laid out until it comes into view (`content-visibility: auto`): the browser gives no text of
+// it. Of the elements that end another one some are looked at, of the last ones, which are out of view, all.
+function isLeftOut(roots) {
+  const MOST = 50;
+  let left = 10 * MOST;
+  for (const root of roots) {
+    const ends = allOf(root, ":last-child");
+    const count = Math.min(ends.length, 2 * MOST, left);
+    left -= count;
+    for (let number = 0; number < count; number += 1) {
+      const isLast = number < MOST;
+      const at = isLast ? ends.length - 1 - number : Math.floor(((number - MOST) * (ends.length - MOST)) / MOST);
+      if (getComputedStyle(ends[at]).contentVisibility === "auto") return true;
+      if (!dom.visible(ends[at], { contentVisibilityAuto: true }) && dom.visible(ends[at])) return true;
+    }
+    if (left === 0) break;
+  }
+  return false;
+}
+
+// What `look` returns while all that only waits to come into view is laid out.
+function laidOut(shadows, look) {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync("*:not([hidden]) { content-visibility: visible !important; }");
+  const ofDocument = native(Document.prototype, "adoptedStyleSheets");
+  const ofShadow = native(ShadowRoot.prototype, "adoptedStyleSheets");
+  const lists = [ofDocument(document), ...shadows.map(ofShadow)];
+  for (const list of lists) list.push(sheet);
+  try {
+    return look();
+  } finally {
+    for (const list of lists) list.pop();
+  }
+}
+
+function readAll(found) {
+  return isLeftOut(found.roots) ? laidOut(found.shadows, () => read(found)) : read(found);
+}
+
 // What was shown on the way down and is not there any more, as in a list that keeps only the rows in its window.
 const shown = { lines: new Set(), links: new Map(), chars: 0 };
 function pass({ textCap, linkCap, linksCap, linkTextCap }) {
   const found = survey();
   const { roots } = found;
-  for (const line of read(found).split("\n")) {
+  for (const line of readAll(found).split("\n")) {
     if (!line.trim() || shown.lines.has(line) || shown.chars >= textCap) continue;
     shown.lines.add(line);
     shown.chars += line.length;
@@ -74,7 +113,7 @@ function collect(caps) {
   };
   const found = survey();
   const { roots, shadows } = found;
-  const text = withPassed(read(found));
+  const text = withPassed(readAll(found));
   const links = linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated);
   if (shown.links.size > 0) {
     const last = new Set(links.map(([url]) => url));

@@ -5,9 +5,9 @@
 const MOST_RULES = 4_000;
 const MOST_TESTS = 20_000;
 const BOXES_BY = ["display", "white-space", "float", "position"];
-const INDENTS_BY = ["margin-left", "padding-left", "margin", "padding"];
+const INDENTS_BY = ["margin-left", "padding-left", "margin-right", "padding-right", "margin", "padding"];
 const SAYS_BOX = /(?:^|[{;\s])(?:display|white-space|float|position)\s*:/i;
-const SAYS_INDENT = /(?:^|[{;\s])(?:margin|padding)(?:-left)?\s*:/i;
+const SAYS_INDENT = /(?:^|[{;\s])(?:margin|padding)(?:-left|-right)?\s*:/i;
 
 // The boxes of the standard's own style sheet; what is not here is inline.
 const OWN = new Map();
@@ -152,7 +152,7 @@ function saidOf(element, rules, names) {
 }
 
 // Returns what gives an element's display, its white space (null where it has its parent's), and whether it stands apart
-// from the flow. Its `indent` returns by how much an element is held off on its left; asked of few, it reads more rules.
+// from the flow. Its `indent` returns by how much an element is held off on a side; asked of few, it reads more rules.
 function boxesOf(root) {
   const sheets = [...(root.styleSheets ?? []), ...(root.adoptedStyleSheets ?? [])];
   const used = new Set();
@@ -181,16 +181,16 @@ function boxesOf(root) {
     known.set(element, box);
     return box;
   };
-  boxOf.indent = (element) => {
+  boxOf.indent = (element, side) => {
     indents ??= rulesOf(sheets, INDENTS_BY, SAYS_INDENT, used);
     const won = saidOf(element, indents, INDENTS_BY);
-    const left = (name) => {
+    const held = (name) => {
       const sides = (won[name]?.value ?? "").split(/\s+/);
-      const all = parseFloat(sides[3] ?? sides[1] ?? sides[0]) || 0;
-      const own = won[`${name}-left`];
+      const all = parseFloat((side === "left" ? sides[3] : null) ?? sides[1] ?? sides[0]) || 0;
+      const own = won[`${name}-${side}`];
       return own && !(won[name]?.weight > own.weight) ? parseFloat(own.value) || 0 : all;
     };
-    return left("margin") + left("padding");
+    return held("margin") + held("padding");
   };
   return boxOf;
 }

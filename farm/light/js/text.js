@@ -44,6 +44,11 @@ function survey() {
   return found;
 }
 
+// Here all is laid out that is shown anywhere.
+function readAll() {
+  return read();
+}
+
 // Pieces of text and what is between them: numbers are line breaks that are due, the most of a row counts.
 function read() {
   const parts = [];
@@ -90,18 +95,13 @@ function read() {
     for (let at = node.nextElementSibling; at; at = at.nextElementSibling) if (test(boxOf(at).display)) return false;
     return true;
   };
-  const leaf = (node, side) => {
-    let at = node;
-    for (let inner = at; inner; inner = side(at)) at = inner;
-    return dom.type(at) === 3 ? at.data : "";
-  };
   // Neighbours that only their boxes hold apart, as the browser's collector has them.
   const isApart = (node, display) => {
-    const before = dom.before(node);
-    if (!before || dom.type(before) !== 1 || !NEIGHBOUR.has(dom.name(node))) return false;
-    const [one, other] = [leaf(before, dom.last), leaf(node, dom.first)];
-    if (!one || !other || /\s$/.test(one) || /^\s/.test(other)) return false;
-    return boxOf(before).display.startsWith("inline-") || display.startsWith("inline-") || boxOf.indent(node) > 0;
+    const before = neighbour(node);
+    if (!before || !NEIGHBOUR.has(dom.name(node))) return false;
+    const [one, other] = [isBox(boxOf(before)), isBox({ display })];
+    if (!edgeOf(before, one, true, null) || !edgeOf(node, other, false, null)) return false;
+    return one || other || boxOf.indent(before, "right") + boxOf.indent(node, "left") > 0;
   };
   const object = (around) => {
     if (around.visibility === "visible") parts.push({ said: OBJECT, space: "pre" });
