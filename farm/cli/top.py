@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from farm.app.access import check_at_work, open_existing_crawl
+from farm.app.access import check_at_work, crawl_folder, open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import print_lines
 from farm.cli.view_keys import KeyCommands, contexts_after
@@ -53,10 +53,10 @@ async def _watch(settings: TopSettings) -> str:
             tells_state=True,
         )
         await look(frontier, whole, clock)
+        # The socket of a private Redis says nothing to anybody.
+        place = crawl_folder(settings) if settings.redis == EMBEDDED else frontier.place
         try:
-            with LiveView(
-                whole.snapshot, f"{crawl.name} · {frontier.place}", clock, Terminal(), keys
-            ) as view:
+            with LiveView(whole.snapshot, f"{crawl.name} · {place}", clock, Terminal(), keys) as view:
                 while not left.is_set() and view.is_shown:
                     try:
                         await look(frontier, whole, clock)

@@ -1,5 +1,6 @@
 """`farm top` in a terminal, on a crawl in a real Redis."""
 
+import asyncio
 import fcntl
 import os
 import pty
@@ -14,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
 from farm.model.event import AdmissionSet, MemoryRead, Notice, Phase, SlotPhase
 from farm.model.outcome import FailureKind
@@ -132,3 +136,18 @@ def test_a_crawl_of_its_own_redis_is_watched_while_a_run_is_at_work(tmp_path: Pa
     with top("--output", str(tmp_path / "out")) as (seen, running):
         seen.until(r"No run is at work in .*out; `farm status --output .*out` has its numbers\.")
         assert running.wait(PATIENCE_S) == 2
+
+
+def test_a_private_redis_is_named_by_its_output_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in the view of the run, and not by its socket."""
+    monkeypatch.chdir(tmp_path)
+    server = EmbeddedRedis(Path("out/.farm/redis"))
+    url = asyncio.run(server.start())
+    try:
+        Outside(url, Path("out"), capsys).create("http://a.example/")
+        with top("--output", "out", "--crawl", NAME) as (seen, _):
+            assert "farm-redis-" not in seen.until(rf"{NAME} · out\b")
+    finally:
+        asyncio.run(server.stop())
