@@ -84,6 +84,11 @@ def compact(logs: Sequence[AppendLog], stale: Stale) -> int:
     return sum(map(len, found))
 
 
+def index_draft(index_path: Path) -> Path:
+    """Return where a sidecar is written anew; a kill leaves it, and the next opening removes it."""
+    return index_path.with_name(f".{index_path.name}.draft")
+
+
 def take_out(path: Path, index_path: Path, header_bytes: int, numbers: AbstractSet[int]) -> None:
     """Write the log without the entries of these numbers, and its sidecar.
 
@@ -119,7 +124,7 @@ def _kept(index: LogIndex, header_bytes: int, numbers: AbstractSet[int]) -> Iter
 
 def _renumber(index: LogIndex, index_path: Path, header_bytes: int, numbers: AbstractSet[int]) -> None:
     """Replace the sidecar by that of the rest, of which a part at a time is in memory."""
-    draft = index_path.with_name(f".{index_path.name}.draft")
+    draft = index_draft(index_path)
     draft.unlink(missing_ok=True)
     rest = LogIndex(draft)
     try:

@@ -18,7 +18,7 @@ from farm.model.outcome import FailureKind
 from farm.model.record import Batch, Record
 from farm.resources.files import sync_folder
 from farm.sinks.append_log import AppendLog, Revised, held
-from farm.sinks.compaction import Stale, compact
+from farm.sinks.compaction import Stale, compact, index_draft
 from farm.sinks.frames import Framing, framing_of
 from farm.sinks.log_index import KEY_BYTES, AllKeys, LogIndex
 
@@ -78,8 +78,8 @@ class LogFile(ABC):
 
     @property
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self._path.exists()
+        """Whether the file is there, or finished ones are: a rotation may have been cut off."""
+        return self._path.exists() or bool(self._numbers())
 
     def cut_back(self, is_left_over: Callable[[bytes], bool]) -> None:
         """Cut off the last entries of the open file, as long as they are left over. Raises `OutputUnwritable`."""
@@ -107,7 +107,9 @@ class LogFile(ABC):
     def open(self) -> None:
         """Open the file, and repair it after a crash. Raises `OutputUnwritable`."""
         self._keys, self._finished_lines, self._repeated = AllKeys(), 0, set()
+        remove(index_draft(self._index_path))
         for number in self._numbers():
+            remove(index_draft(self._index_of(number)))
             self._finished_lines += self._take_finished(number)
         self._log = self._opened(None)
         self._lines_before = self.records

@@ -219,6 +219,25 @@ def test_a_page_in_a_finished_file_is_replaced_too(tmp_path: Path) -> None:
     assert sorted(found) == [(str(number), int(number in {0, 5})) for number in range(8)]
 
 
+def test_what_a_kill_leaves_of_a_rotation_and_of_a_compaction_is_gone(tmp_path: Path) -> None:
+    """Items that are in a finished file alone are replaced too, and no draft of a sidecar stays."""
+    address = parse_sink("jsonl:?rotate=1MiB")
+
+    def run(*records: Record) -> list[int]:
+        store = store_of(address, tmp_path, tmp_path / ".farm")
+        store.open()
+        for one in records:
+            store.write([store.encode(Batch([one]))[0]])
+        store.close()
+        return [row["a"] for path in sorted(tmp_path.glob("items*.jsonl")) for row in rows(path)]
+
+    assert run(page(1, {"a": 1}, revision=0), page(2, {"a": 2}, revision=0)) == [1, 2]
+    (tmp_path / "items.jsonl").rename(tmp_path / "items-000001.jsonl")
+    (tmp_path / ".farm/.pages.index.draft").touch()
+    assert run(revised(1, 1)) == [2]
+    assert not list(tmp_path.rglob("*.draft"))
+
+
 async def test_segments_take_a_later_revision_beside_the_first(tmp_path: Path) -> None:
     """A segment is never written anew: an export drops what was replaced."""
     await write(tmp_path, "parquet:{}/p", record(1, revision=0), record(1, revision=0))
