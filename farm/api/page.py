@@ -22,7 +22,7 @@ from farm.model.page import Link, RenderedPage
 from farm.model.page_caps import usable_base
 from farm.policy.renderers import RenderMode
 from farm.scope.seeds import MAX_META
-from farm.sinks.record import NO_METADATA
+from farm.sinks.record import NO_METADATA, json_line
 
 MOST_LINKS = 10_000
 LONGEST_DELAY_S = 7 * 86_400.0
@@ -165,9 +165,7 @@ class Page:
             raise ValueError(f'no handler has the label {label!r}; write @farm.page(label="{label}")')
         if priority not in _PRIORITIES:
             raise ValueError(f"a priority is from {_PRIORITIES[0]} to {_PRIORITIES[-1]}, and not {priority}")
-        given = dict(meta or {})
-        if given and len(orjson.dumps([[[[given]]]])) > MAX_META:
-            raise ValueError(f"meta has more than {MAX_META:,} bytes; keep it elsewhere, and its key here")
+        given = _storable(meta) if meta else {}
         if render is not None and render not in [*RenderMode]:
             raise ValueError(f"render is one of {', '.join(RenderMode)}, and not {render!r}")
         urls = self._targets(target)
@@ -230,6 +228,25 @@ class Page:
             if bases:
                 self._base = _joined(usable_base(bases[0].attr("href") or ""), self._base)
         return _joined(address, self._base)
+
+
+def _storable(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of what goes along with a link; half of a surrogate pair, as a title may have it, is replaced.
+
+    Raises TypeError for what JSON cannot hold, and ValueError for too much.
+    """
+    given = dict(meta)
+    try:
+        # In a record it is some levels deeper than here.
+        size = len(orjson.dumps([[[[given]]]]))
+    except TypeError as error:
+        if "surrogates" not in str(error):
+            raise
+        given = orjson.loads(json_line(given))
+        size = len(orjson.dumps([[[[given]]]]))
+    if size > MAX_META:
+        raise ValueError(f"meta has more than {MAX_META:,} bytes; keep it elsewhere, and its key here")
+    return given
 
 
 def _joined(address: str, base: str) -> str:

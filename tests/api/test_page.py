@@ -189,6 +189,10 @@ def test_links_are_followed_by_address_element_and_selector() -> None:
         following.follow("/", label="other")
     with pytest.raises(ValueError, match="meta has more than"):
         following.follow("/", meta={"x": "x" * 70_000})
+    with pytest.raises(TypeError):
+        following.follow("/", meta={"x": object()})
+    following.follow("/odd", meta={"from": "odd \ud800"})
+    assert following.handled().links[-1].meta == {"from": "odd \ufffd"}
 
 
 def test_a_base_of_megabytes_makes_no_addresses_of_megabytes() -> None:
