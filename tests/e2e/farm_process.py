@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,12 @@ class Running:
     process: subprocess.Popen[str]
     folder: Path
     seen: set[psutil.Process] = field(default_factory=set)
+    _said: list[str] = field(default_factory=list, init=False)
+    _reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, name="output", daemon=True)
+        self._reader.start()
 
     def family(self) -> set[psutil.Process]:
         """Return every process that the farm has started so far, as far as it was looked at."""
@@ -74,25 +80,38 @@ class Running:
         self.finish()
 
     def finish(self, timeout_s: float = PATIENCE_S) -> Finished:
-        """Wait for the end."""
-        output, _ = self.process.communicate(timeout=timeout_s)
-        return Finished(self.process.returncode, output, self.folder)
+        """Wait for the end of its output, and of the farm."""
+        self._reader.join(timeout_s)
+        assert not self._reader.is_alive(), f"no end within {timeout_s:g} s: {''.join(self._said)[-3000:]}"
+        return Finished(self.process.wait(PATIENCE_S), "".join(self._said), self.folder)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the farm alone."""
         self.family()
         self.process.send_signal(number)
 
+    def _read(self) -> None:
+        """Read the output as it comes: a farm whose pipe is full would stand still."""
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            self._said.extend(output)
 
-def start(*arguments: str, folder: Path, environment: dict[str, str] | None = None) -> Running:
-    """Start `farm` with the arguments; its output and error output are kept together, buffered as usual."""
+
+def start(
+    *arguments: str, folder: Path, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Running:
+    """Start `farm` with the arguments, by the command `prefix` if there is one.
+
+    Its output and error output are kept together, buffered as usual.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [*FARM, *arguments],
+        [*prefix, *FARM, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
+        errors="replace",
         cwd=folder.parent,
         env={**inherited, **(environment or {})},
     )
@@ -132,12 +151,24 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole]
 
 
-def until(holds: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Wait until it holds; AssertionError with `what` was waited for otherwise."""
+def logged(folder: Path) -> str:
+    """Return the log of a run so far, nothing where there is none yet; half a character is a mark."""
+    log = folder / "farm.log"
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+
+def log_says(folder: Path, text: str) -> None:
+    """Wait until the log of a run has the text."""
+    until(lambda: text in logged(folder), f"{text!r} in the log")
+
+
+def until(holds: Callable[[], bool], what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> None:
+    """Wait until it holds; AssertionError with `what` was waited for, or what it returns then, otherwise."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come within {timeout_s:g} s"
+        late = time.monotonic() >= deadline
+        assert not late, f"{what if isinstance(what, str) else what()} did not come within {timeout_s:g} s"
         pause.wait(POLL_S)
 
 

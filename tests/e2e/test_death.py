@@ -10,15 +10,16 @@ import psutil
 import pytest
 
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Running, crawl, seen_pages, start, until
+from tests.e2e.farm_process import Running, crawl, log_says, seen_pages, start, until
 from tests.processes import alive, command_of
 
-GONE_S = 5.0
+GONE_S = 20.0
+"""Within which all of it is gone, also on a machine that others use."""
 
 
 def assert_gone(running: Running) -> None:
-    """Every process that the farm started is gone within five seconds, and so are its folders."""
-    until(lambda: not alive(running.seen), f"the end of {alive(running.seen)}", GONE_S)
+    """Every process that the farm started is soon gone."""
+    until(lambda: not alive(running.seen), lambda: f"the end of {alive(running.seen)}", GONE_S)
 
 
 def test_a_crawl_that_is_killed_twice_ends_with_every_page_once(out: Path) -> None:
@@ -57,6 +58,11 @@ def is_browser(process: psutil.Process) -> bool:
     return "--remote-debugging-pipe" in line and not any(part.startswith("--type=") for part in line)
 
 
+def is_redis(process: psutil.Process) -> bool:
+    """Whether it is a Redis, or a Valkey in its place."""
+    return any("redis-server" in part or "valkey-server" in part for part in command_of(process)[:1])
+
+
 def crawl_with_tmp(out: Path, shop: Shop, temporary: Path) -> Running:
     """Start a crawl whose temporary files are in a folder of their own."""
     return start(
@@ -70,13 +76,13 @@ def crawl_with_tmp(out: Path, shop: Shop, temporary: Path) -> Running:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signals, code: int) -> None:
+def test_a_signal_drains(out: Path, number: signal.Signals, code: int) -> None:
     """What is under way is finished or released; the next run does the rest."""
     with serve_shop_in_thread() as shop:
         running = crawl(out, shop.url, contexts="3", depth="1")
         seen_pages(shop, 8)
         running.signal(number)
-        drained = running.finish(timeout_s=15)
+        drained = running.finish()
         assert drained.code == code, drained.output
         assert_gone(running)
         ledger = drained.summary["ledger"]
@@ -91,10 +97,10 @@ def test_a_signal_drains_within_fifteen_seconds(out: Path, number: signal.Signal
 def test_a_drain_gives_back_what_does_not_end(out: Path) -> None:
     """Pages that never answer are released: no attempt is consumed, and their URLs are queued again."""
     with serve_shop_in_thread(held=True) as shop:
-        running = crawl(out, shop.url, drain_timeout="10s")
+        running = crawl(out, shop.url, drain_timeout="10s", page_timeout="10m")
         seen_pages(shop, 1)
         running.signal(signal.SIGTERM)
-        drained = running.finish(timeout_s=15)
+        drained = running.finish()
         assert drained.code == 143
         assert "has not ended in time" not in drained.output
         assert drained.summary["ledger"]["queued"] == 1
@@ -105,12 +111,12 @@ def test_a_drain_gives_back_what_does_not_end(out: Path) -> None:
 def test_a_second_signal_stops_at_once(out: Path) -> None:
     """Whoever presses Ctrl-C twice does not wait, and still nothing is left running."""
     with serve_shop_in_thread(held=True) as shop:
-        running = crawl(out, shop.url)
+        running = crawl(out, shop.url, drain_timeout="10m", page_timeout="10m")
         seen_pages(shop, 1)
         running.signal(signal.SIGINT)
-        until(lambda: "once more stops at once" in (out / "farm.log").read_text(), "the acknowledgement")
+        log_says(out, "once more stops at once")
         running.signal(signal.SIGINT)
-        stopped = running.finish(timeout_s=10)
+        stopped = running.finish()
         assert stopped.code == 130
         assert "Ctrl-C: finishing the pages under way" in stopped.output
         assert "\nstopped at once (the next run visits again what was under way) after " in stopped.output
@@ -139,7 +145,7 @@ def test_a_private_redis_that_is_killed_costs_no_page(out: Path) -> None:
     with serve_shop_in_thread() as shop:
         running = crawl(out, shop.url, depth="1")
         seen_pages(shop, 3)
-        [server] = [one for one in running.family() if "redis" in one.name() or "valkey" in one.name()]
+        [server] = [one for one in running.family() if is_redis(one)]
         server.kill()
         finished = running.finish()
         assert finished.code == 0, finished.output

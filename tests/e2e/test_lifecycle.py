@@ -236,9 +236,11 @@ def test_a_node_that_stays_waits_until_a_stopped_crawl_is_resumed(
     assert waiting.code == 5, waiting.output
     assert "Waiting for that (--stay)" in waiting.output
     _ended_by_signal(ended, signal.SIGTERM, 143)
+    until(lambda: _clients(redis) == 0, "the end of its connection")
     interrupted = crawl(out, "--stay", redis=redis.url)
     until(lambda: _clients(redis) > 0, "the waiting node's connection")
     _ended_by_signal(interrupted, signal.SIGINT, 130)
+    until(lambda: _clients(redis) == 0, "the end of its connection")
     asked = len(shop.requests)
     resumed = crawl(out, "--stay", redis=redis.url)
     until(lambda: _clients(redis) > 0, "the waiting node's connection")

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import urllib.error
 import urllib.request
 from http import HTTPStatus
@@ -12,8 +11,9 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from fixtures.ports import free_port
 from fixtures.shop import Shop
-from tests.e2e.farm_process import crawl, until
+from tests.e2e.farm_process import crawl, logged, until
 
 TOKEN = "a-token-of-some-length"
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
@@ -22,9 +22,8 @@ SERVED = re.compile(r"metrics are served at (http://\S+)/metrics")
 
 def served_at(folder: Path) -> str:
     """Return the address of a run's metrics, without the path, as soon as its log has it."""
-    log = folder / "farm.log"
-    until(lambda: log.exists() and SERVED.search(log.read_text()) is not None, "the address of the metrics")
-    served = SERVED.search(log.read_text())
+    until(lambda: SERVED.search(logged(folder)) is not None, "the address of the metrics")
+    served = SERVED.search(logged(folder))
     assert served is not None
     return served[1]
 
@@ -77,8 +76,7 @@ def test_the_counters_of_a_run_equal_its_summary(shop: Shop, out: Path) -> None:
     """Scraped when nothing is left, in a run that waits for more; the page of it pauses the crawl."""
     token_file = out.with_name("token")
     token_file.write_text(TOKEN)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    nobody = f"http://127.0.0.1:{free_port()}/"
     seeds = (shop.url, shop.at("/about"), nobody)
     running = crawl(
         out, *seeds, "--stay", scope="page", metrics_port="0", retries="0", token_file=str(token_file)

@@ -36,7 +36,7 @@ def test_a_plan_names_the_limit_that_binds(out: Path) -> None:
 def test_a_plan_takes_the_time_that_a_crawl_has_measured(out: Path) -> None:
     """And what it has left; without anything to plan it says what to give."""
     with serve_shop_in_thread() as shop:
-        finished = crawl(out, shop.url, time_limit="5s", rate="2/s").finish()
+        finished = crawl(out, shop.url, limit="5", rate="2/s").finish()
         assert finished.code == 5, finished.output
     code, told = planned(out, "--output", str(out), "--rate", "2/s")
     assert code == 0, told

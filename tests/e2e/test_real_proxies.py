@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.proxies import RealProxy, real_proxies
 from fixtures.shop import Kind, Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, crawl, until
+from tests.e2e.farm_process import Finished, crawl, logged, until
 from tests.e2e.test_shop import assert_complete
 
 pytestmark = [
@@ -160,12 +160,12 @@ def test_three_of_ten_die_and_one_is_shown_captchas(out: Path, tmp_path: Path) -
         until(lambda: {p.source for p in dying} <= {v.peer for v in shop.requests.pages()}, "pages by each")
         for proxy in dying:
             proxy.kill()
-        until(lambda: all(left(log_of(out), proxy.label) for proxy in dying[:2]), "the two being out")
+        until(lambda: all(left(logged(out), proxy.label) for proxy in dying[:2]), "the two being out")
         for proxy in dying[:2]:
             proxy.spawn()
         finished = running.finish(180)
         assert_complete(finished, shop.oracle)
-    log = log_of(out)
+    log = logged(out)
     assert {record["attempt"] for record in finished.records} == {1}
     assert {record["blocked_by"] for record in finished.records} == {None}
     assert (finished.summary["dead"], finished.summary["throttled"]) == ({}, {})
@@ -179,9 +179,3 @@ def test_three_of_ten_die_and_one_is_shown_captchas(out: Path, tmp_path: Path) -
     out_there = [line for line in left(log, blocked.label) if f"for localhost:{shop.port}" in line]
     assert len(out_there) > 1, "tried again, and left again"
     assert len(shown) <= 5 * len(out_there)
-
-
-def log_of(out: Path) -> str:
-    """Return the log so far."""
-    path = out / "farm.log"
-    return path.read_text() if path.exists() else ""

@@ -6,7 +6,7 @@ from statistics import median
 
 from fixtures.shop import serve_shop_in_thread
 from fixtures.shop.journal import Kind
-from tests.e2e.farm_process import crawl, until
+from tests.e2e.farm_process import crawl, log_says, until
 
 CLOSED = "User-agent: *\nDisallow: /c/\nDisallow: /p/*-lamp$\n"
 
@@ -62,7 +62,7 @@ def test_while_robots_txt_is_out_of_order_no_page_is_asked_for(out: Path) -> Non
     with serve_shop_in_thread(robots_status=503) as shop:
         running = crawl(out, shop.url)
         until(lambda: len(shop.requests.all(Kind.META)) > 0, "a request for robots.txt")
-        until(lambda: "robots.txt answers with status 503" in (out / "farm.log").read_text(), "the delay")
+        log_says(out, "robots.txt answers with status 503")
         running.process.terminate()
         finished = running.finish()
         assert shop.requests.pages() == []

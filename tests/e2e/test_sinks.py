@@ -20,7 +20,7 @@ from warcio.archiveiterator import ArchiveIterator as WarcioIterator
 
 from farm.sinks.warc import WarcFormat
 from fixtures.shop import Shop
-from tests.e2e.farm_process import FARM, Running, crawl, farm, read_lines, seen_pages, start, until
+from tests.e2e.farm_process import FARM, Running, crawl, farm, log_says, read_lines, seen_pages, start
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
 from tests.small_disk import enlarge, small_disk
 
@@ -37,12 +37,6 @@ def urls(path: Path) -> list[str]:
     """Return the addresses in a database."""
     with closing(sqlite3.connect(path)) as connection:
         return [url for (url,) in connection.execute("SELECT url FROM pages")]
-
-
-def log_says(running: Running, text: str) -> None:
-    """Wait until `farm.log` has the text."""
-    path = running.folder / "farm.log"
-    until(lambda: path.exists() and text in path.read_text(), f"{text!r} in the log")
 
 
 def test_a_crawl_that_is_killed_twice_has_every_page_once_in_each_sink(shop: Shop, out: Path) -> None:
@@ -110,7 +104,7 @@ def test_a_locked_database_is_waited_for(shop: Shop, out: Path) -> None:
         running = crawl(out, shop.url, "--sink", "sqlite:///shop.db", depth="1", contexts="2")
         seen_pages(shop, before + 1)
         other.execute("BEGIN IMMEDIATE")
-        log_says(running, f"waiting for sqlite:///{database} since ")
+        log_says(out, f"waiting for sqlite:///{database} since ")
         assert running.process.poll() is None
         other.execute("ROLLBACK")
     finished = running.finish()
@@ -191,9 +185,9 @@ def test_a_database_and_a_farm_that_are_killed_lose_no_page(
     running = into(database, out, shop)
     seen_pages(shop, pages // 3)
     postgres.kill()
-    log_says(running, f"waiting for {name} since ")
+    log_says(out, f"waiting for {name} since ")
     postgres.start()
-    log_says(running, f"{name} takes records again")
+    log_says(out, f"{name} takes records again")
     seen_pages(shop, 2 * pages // 3)
     running.kill()
     unnamed = crawl(out, shop.url).finish()
@@ -296,7 +290,7 @@ def test_a_signal_ends_a_farm_whose_database_is_away(
         postgres.kill()
     else:
         postgres.signal(signal.SIGSTOP)
-    log_says(running, "waiting for postgresql://")
+    log_says(out, "waiting for postgresql://")
     running.signal(signal.SIGINT)
     drained = running.finish(timeout_s=40)
     assert drained.code == 130, drained.output
