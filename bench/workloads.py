@@ -1,9 +1,9 @@
 """The three workloads, by name."""
 
-import socket
 import sys
 
 from bench.content import Workload
+from fixtures.ports import free_ports
 
 SITES = 40
 PAGES = {"one": 240, "forty": 400, "heavy": 80}
@@ -19,14 +19,6 @@ def workload(name: str, pages: int | None = None) -> Workload:
     sites = SITES if name == "forty" else 1
     # Sites of their own by address, where loopback has more than one: Chromium does not tell sites by port.
     hosts = [f"127.0.1.{number + 1}" if sys.platform == "linux" else "127.0.0.1" for number in range(sites)]
-    ports = _free_ports(1 if sys.platform == "linux" else sites)
+    ports = free_ports(1 if sys.platform == "linux" else sites)
     origins = tuple(f"http://{host}:{ports[at % len(ports)]}" for at, host in enumerate(hosts))
     return Workload(name, origins, pages or PAGES[name], heavy=name == "heavy")
-
-
-def _free_ports(number: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return ports

@@ -7,7 +7,6 @@ import asyncio
 import io
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from farm.monitor.browse import Browsing
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.views import Screen
 from farm.monitor.whole import WholeCrawl
+from fixtures.ports import free_port
 from fixtures.proxies import RealProxy
 from fixtures.shop import serve_shop_in_thread
 
@@ -75,12 +75,6 @@ class Crawled:
     dying: RealProxy
     page_url: str
     token: str
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
 
 
 def command(node: str, urls: Sequence[str], redis: str, folder: Path, port: int) -> list[str]:

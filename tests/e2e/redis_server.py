@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from fixtures.authority import Authority, Identity
+from fixtures.ports import free_port
 from tests.e2e.farm_process import until
 
 
@@ -24,9 +25,7 @@ class RedisServer:
         self._folder = folder
         self._password = password
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.certificate, self.key = folder / "server.pem", folder / "server.key"
         self._tls, self._authority = tls, authority
         self.url = f"redis{'s' if tls else ''}://{f':{password}@' if password else ''}127.0.0.1:{self.port}"
@@ -50,7 +49,11 @@ class RedisServer:
             *(str(part) for name, value in flags.items() for part in (f"--{name}", value)),
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self._answers, "an answer of Redis", 20)
+        try:
+            until(self._answers, "an answer of Redis", 20)
+        except AssertionError:
+            self.kill()
+            raise
 
     def _tls_flags(self, identity: Identity) -> dict[str, object]:
         authority = self._folder / "authority.pem"

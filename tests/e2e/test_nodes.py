@@ -10,8 +10,9 @@ import pytest
 from redis import from_url
 
 from farm.frontier.shards import decode_counters
+from fixtures.ports import free_port
 from fixtures.shop import Shop, serve_shop_in_thread
-from tests.e2e.farm_process import Finished, Running, crawl, farm, seen_pages, until
+from tests.e2e.farm_process import Finished, Running, crawl, farm, log_says, seen_pages, until
 from tests.e2e.redis_server import RedisServer
 
 
@@ -40,7 +41,7 @@ def test_an_outage_of_redis_is_waited_for(shop: Shop, redis: RedisServer, out: P
     running = crawl(out, shop.url, redis=redis.url, depth="1")
     seen_pages(shop, 5)
     redis.kill()
-    until(lambda: "leasing is paused" in (out / "farm.log").read_text(), "a word of the outage in the log")
+    log_says(out, "leasing is paused")
     redis.start()
     finished = running.finish(timeout_s=90)
     assert finished.code == 0, finished.output
@@ -85,12 +86,18 @@ def test_a_crawl_is_paused_resumed_and_stopped_from_outside(shop: Shop, out: Pat
     """Stopped with work left is 5."""
     running = crawl(out, shop.url, contexts="1")
     seen_pages(shop, 3)
+    # While the commands start, the crawl is not to come to its end.
+    shop.hold()
     assert farm("pause", "--output", str(out), folder=out).output == "crawl default: paused\n"
     paused = json.loads(farm("status", "--json", "--output", str(out), folder=out).output)
     assert paused["state"] == "paused"
+    asked = len(shop.requests.pages())
     assert farm("resume", "--output", str(out), folder=out).code == 0
-    seen_pages(shop, len(shop.requests.pages()) + 2)
+    shop.release()
+    seen_pages(shop, asked + 2)
+    shop.hold()
     assert farm("stop", "--output", str(out), folder=out).code == 0
+    shop.release()
     stopped = running.finish()
     assert stopped.code == 5, stopped.output
     assert stopped.summary["exit_reason"] == "stopped"
@@ -99,8 +106,9 @@ def test_a_crawl_is_paused_resumed_and_stopped_from_outside(shop: Shop, out: Pat
 
 def test_dead_letters_are_listed_shown_replayed_and_dropped(out: Path) -> None:
     """A page that is repaired is visited again."""
-    with serve_shop_in_thread(error_every=1) as broken:
-        url, port = broken.url, broken.port
+    port = free_port()
+    with serve_shop_in_thread(error_every=1, port=port) as broken:
+        url = broken.url
         assert crawl(out, url, broken.at("/about"), scope="page", retries="0").finish().code == 8
     output = ("--output", str(out))
     [first, second] = [
@@ -137,7 +145,7 @@ def test_a_drain_of_one_node_does_not_end_the_other(shop: Shop, redis: RedisServ
     seen_pages(shop, 3)
     staying = crawl(two, redis=redis.url)
     leaving.signal(signal.SIGTERM)
-    left = leaving.finish(timeout_s=15)
+    left = leaving.finish()
     assert left.code == 143
     finished = staying.finish()
     assert finished.code == 0, finished.output
@@ -266,11 +274,17 @@ def test_a_signal_during_an_outage_ends_the_run_long_before_the_patience_does(
     running = crawl(out, shop.url, redis=redis.url, redis_patience="1h", drain_timeout="10s")
     seen_pages(shop, 3)
     redis.kill()
-    until(lambda: "is away" in (out / "farm.log").read_text(), "the outage")
+    log_says(out, "is away")
     running.signal(signal.SIGTERM)
     finished = running.finish()
     assert finished.code == 143, finished.output
     assert finished.summary["exit_reason"] == "sigterm"
+
+
+def states(redis: RedisServer, folder: Path) -> dict[str, str]:
+    """Return the state of each node."""
+    told = json.loads(farm("status", "--json", "--redis", redis.url, folder=folder).output)
+    return {node["name"]: node["state"] for node in told["nodes"]}
 
 
 def test_one_node_is_drained_from_outside_until_it_is_resumed(
@@ -283,11 +297,10 @@ def test_one_node_is_drained_from_outside_until_it_is_resumed(
     leaving = crawl(one, shop.url, redis=redis.url, depth="1", node="n1")
     seen_pages(shop, 1)
     staying = crawl(two, redis=redis.url, node="n2")
-    until((two / "farm.log").exists, "the second node")
+    until(lambda: states(redis, one) == {"n1": "running", "n2": "running"}, "the second node")
     assert farm("drain", "--node", "n1", *where, folder=one).code == 0
-    until(lambda: "this node is drained" in (one / "farm.log").read_text(), "the drain")
-    told = json.loads(farm("status", "--json", *where, folder=one).output)
-    assert {node["name"]: node["state"] for node in told["nodes"]} == {"n1": "draining", "n2": "running"}
+    log_says(one, "this node is drained")
+    assert states(redis, one) == {"n1": "draining", "n2": "running"}
     shop.release()
     left = leaving.finish()
     assert left.code in {0, 5}, left.output

@@ -14,6 +14,7 @@ import pytest
 from playwright.async_api import Error, Page, async_playwright
 
 from farm.browser.chromium import find_browser
+from fixtures.ports import free_port
 from fixtures.shop import serve_shop_in_thread
 from tests.e2e.farm_process import Finished, crawl, until
 from tests.tree import ROOT
@@ -51,8 +52,7 @@ def replayed(pywb: Path, warcs: Path, folder: Path) -> Iterator[str]:
         subprocess.run(
             [pywb / "wb-manager", *command], cwd=folder, check=True, capture_output=True, timeout=60
         )
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(pywb / "wayback"), "--bind", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)

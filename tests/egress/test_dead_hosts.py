@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from farm.egress import AllowedNetwork, Gateway, GatewayParams, Guard, SlotProxy
 from farm.egress.hosts import MOST_HOSTS, DeadHosts
 from farm.model.egress import EgressFailure, EgressFault
+from fixtures.ports import free_port
 from tests.clock import ManualClock
 
 from .callers import calling, fetch
@@ -225,8 +226,7 @@ async def test_a_port_that_refuses_is_remembered_and_its_neighbours_are_not() ->
     names, clock = Names(), ManualClock()
     names.known[CDN] = "127.0.0.1"
     async with visiting(names, clock) as slot_proxy:
-        async with listening(answering(ok(b"here"))) as origin:
-            port = origin.port
+        port = free_port()
         slot_proxy.begin("https://shop.example/")
         first = await refused(slot_proxy, f"{CDN}:{port}")
         assert first.fault is EgressFault.CONNECT

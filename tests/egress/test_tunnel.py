@@ -4,6 +4,7 @@ import asyncio
 
 from farm.egress import GatewayParams
 from farm.model.egress import EgressFault
+from fixtures.ports import free_port
 
 from .callers import calling, fault_of
 from .conftest import OpenSlotProxy
@@ -68,12 +69,11 @@ async def test_a_slow_reader_slows_the_tunnel(open_slot_proxy: OpenSlotProxy) ->
 async def test_a_closed_port_is_told_by_a_502(open_slot_proxy: OpenSlotProxy) -> None:
     """Browsers show their own error for it; the slot proxy knows that it was the connection."""
     slot_proxy = await open_slot_proxy()
-    async with listening(echo) as gone:
-        pass
+    gone = free_port()
     async with calling(slot_proxy) as caller:
-        assert b" 502 " in await caller.tunnel(f"127.0.0.1:{gone.port}")
+        assert b" 502 " in await caller.tunnel(f"127.0.0.1:{gone}")
         assert await caller.rest() == b""
-    assert fault_of(slot_proxy, f"https://127.0.0.1:{gone.port}/") is EgressFault.CONNECT
+    assert fault_of(slot_proxy, f"https://127.0.0.1:{gone}/") is EgressFault.CONNECT
 
 
 async def test_a_tunnel_closed_without_a_byte_is_noted(open_slot_proxy: OpenSlotProxy) -> None:

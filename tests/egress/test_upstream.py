@@ -8,6 +8,7 @@ import pytest
 from farm.egress import GatewayParams, Upstream
 from farm.model.egress import EgressFault
 from fixtures.authority import Flaw
+from fixtures.ports import free_port
 from tests.turns import turns
 
 from .behind import KINDS, SITE, behind, public
@@ -100,20 +101,18 @@ async def test_a_site_that_the_proxy_cannot_reach_is_not_the_proxys_failure(
     open_slot_proxy: OpenSlotProxy, tmp_path: Path, kind: str
 ) -> None:
     """The proxy says so, each kind in its own way."""
-    async with listening(echo) as gone:
-        pass
+    gone = free_port()
     async with behind(kind, open_slot_proxy, tmp_path, Log()) as slot_proxy, calling(slot_proxy) as caller:
-        assert b" 502 " in await caller.tunnel(f"{SITE}:{gone.port}")
-        assert fault_of(slot_proxy, f"https://{SITE}:{gone.port}/") is EgressFault.CONNECT
+        assert b" 502 " in await caller.tunnel(f"{SITE}:{gone}")
+        assert fault_of(slot_proxy, f"https://{SITE}:{gone}/") is EgressFault.CONNECT
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_dead_proxy_is_the_proxys_failure(open_slot_proxy: OpenSlotProxy, kind: str) -> None:
     """Nothing goes direct when it is gone."""
-    async with listening(silent) as gone:
-        pass
+    gone = free_port()
     async with listening(answering(ok(b"direct"))) as site:
-        upstream = Upstream.parse(f"{kind}://127.0.0.1:{gone.port}")
+        upstream = Upstream.parse(f"{kind}://127.0.0.1:{gone}")
         slot_proxy = await open_slot_proxy(upstream=upstream)
         assert await fetch(slot_proxy, site.url + "/") == b""
         async with calling(slot_proxy) as caller:

@@ -10,6 +10,7 @@ import pytest
 from farm.egress import GatewayParams, Upstream
 from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
+from fixtures.ports import free_port
 
 from .behind import KINDS, SITE, behind, home, public
 from .callers import calling, fault_of, fetch
@@ -86,14 +87,13 @@ async def test_plain_http_connections_to_a_proxy_are_kept(
 
 async def test_the_proxys_error_page_is_not_the_sites(open_slot_proxy: OpenSlotProxy) -> None:
     """A site that the proxy cannot reach gives no page, over plain HTTP either."""
-    async with listening(silent) as gone:
-        pass
+    gone = free_port()
     async with listening(http_proxy(Log(), hosts=home)) as proxy:
         slot_proxy = await open_slot_proxy(
             lookup=public, upstream=Upstream.parse(f"http://127.0.0.1:{proxy.port}")
         )
-        assert await fetch(slot_proxy, f"http://{SITE}:{gone.port}/") == b""
-        assert fault_of(slot_proxy, f"http://{SITE}:{gone.port}/") is EgressFault.CONNECT
+        assert await fetch(slot_proxy, f"http://{SITE}:{gone}/") == b""
+        assert fault_of(slot_proxy, f"http://{SITE}:{gone}/") is EgressFault.CONNECT
 
 
 async def test_a_switch_closes_what_the_old_proxy_carried(open_slot_proxy: OpenSlotProxy) -> None:

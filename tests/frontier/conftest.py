@@ -12,7 +12,8 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import delete_crawl
 from farm.frontier.embedded import EmbeddedRedis
 from farm.frontier.frontier import RedisFrontier
-from tests.frontier.nodes import MASTERS, Nodes, free_ports
+from fixtures.ports import free_ports
+from tests.frontier.nodes import MASTERS, Nodes
 from tests.frontier.proxy import FaultyProxy
 from tests.frontier.servers import Server
 from tests.frontier.shaky import Shaky
@@ -76,7 +77,7 @@ async def shaky(bench: Bench, redis_url: str) -> AsyncIterator[Shaky]:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Start three masters and share the slots out among them."""
-    nodes = Nodes(tmp_path_factory.mktemp("cluster"), free_ports())
+    nodes = Nodes(tmp_path_factory.mktemp("cluster"), free_ports(MASTERS))
     for place in range(MASTERS):
         nodes.start(place)
     asyncio.run(nodes.form())

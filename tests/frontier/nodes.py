@@ -1,7 +1,6 @@
 """A real Redis Cluster of three masters, with replicas or without: stopped, killed, started again, resharded."""
 
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -17,20 +16,6 @@ from tests.frontier.support import eventually_async
 MASTERS = 3
 SLOTS = 16384
 SHARE = SLOTS // MASTERS + 1
-
-
-def free_ports(count: int = MASTERS) -> list[int]:
-    """Ports whose bus ports (10,000 above) are free as well."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 50_000 and port not in found:
-            found.append(port)
-        elif port >= 50_000:
-            found.append(port - 30_000)
-    return found
 
 
 def _start(folder: Path, port: int, timeout_ms: int) -> subprocess.Popen[bytes]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from farm.frontier.client import RedisClient
 from farm.frontier.connect import connect
-from tests.frontier.nodes import free_ports
+from fixtures.ports import free_ports
 from tests.frontier.proxy import FaultyProxy
 from tests.frontier.servers import Server
 from tests.frontier.support import eventually_async
@@ -14,7 +14,7 @@ class Service:
     """`url` leads to the master, whichever that is."""
 
     def __init__(self, folder: Path) -> None:
-        self._ports = free_ports()[:2]
+        self._ports = free_ports(2)
         self._servers = [
             Server(folder / str(port), "--port", str(port), "--repl-diskless-sync-delay", "0")
             for port in self._ports

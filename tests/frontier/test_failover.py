@@ -13,8 +13,9 @@ from farm.frontier.connect import connect
 from farm.frontier.crawl import open_crawl
 from farm.frontier.frontier import RedisFrontier
 from farm.model.crawl import Ledger
+from fixtures.ports import free_ports
 from tests.frontier.graph_crawl import GraphCrawl
-from tests.frontier.nodes import MASTERS, Nodes, free_ports
+from tests.frontier.nodes import MASTERS, Nodes
 from tests.frontier.support import eventually_async
 
 log = logging.getLogger(__name__)

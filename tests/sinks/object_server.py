@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from fixtures.ports import free_port
 from tests.e2e.farm_process import until
 
 KEY, SECRET = "fArM-key", "oBjEcT-hUnTeR2"
@@ -30,9 +31,7 @@ class ObjectServer:
     """moto's server with one bucket; with `checks_keys` it knows nobody's keys from then on."""
 
     def __init__(self, folder: Path, *, checks_keys: bool = False) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         # The first request makes the bucket.
         environment = os.environ | ({"INITIAL_NO_AUTH_ACTION_COUNT": "1"} if checks_keys else {})
         with (folder / "moto.log").open("ab") as log:
@@ -42,7 +41,12 @@ class ObjectServer:
                 stderr=log,
                 env=environment,
             )
-        until(self._listens, "moto's server", 30)
+        try:
+            until(self._listens, "moto's server", 30)
+        except AssertionError:
+            self.process.kill()
+            self.process.wait()
+            raise
         self._client: Any = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
@@ -78,6 +82,7 @@ class ObjectServer:
         self.process.wait()
 
     def _listens(self) -> bool:
+        assert self.process.poll() is None, "moto's server has ended"
         try:
             socket.create_connection(("127.0.0.1", self.port)).close()
         except OSError:

@@ -1,7 +1,6 @@
 """A PgBouncer of the tests' own in transaction mode, in front of a PostgreSQL."""
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 
+from fixtures.ports import free_port
 from tests.e2e.farm_process import until
 from tests.sinks.postgres_server import PASSWORD, USER, PostgresServer
 
@@ -19,9 +19,7 @@ PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/us
 def pooled(server: PostgresServer, database: str) -> Iterator[str]:
     """Return the address of a database behind the pooler, which hands out the server's connections in turn."""
     assert PROGRAM is not None
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = Path(server.folder)
     (folder / "users.txt").write_text(f'"{USER}" "{PASSWORD}"\n')
     settings = {

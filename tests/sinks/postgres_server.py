@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from contextlib import suppress
@@ -16,6 +15,7 @@ import psycopg
 
 from farm.model.record import Batch
 from farm.sinks.postgres import PostgresStore
+from fixtures.ports import free_port
 from tests.e2e.farm_process import until
 
 USER, PASSWORD = "farmer", "pOsTgReS-hUnTeR2"
@@ -39,9 +39,7 @@ class PostgresServer:
         # Not in pytest's folder, which another user may not enter.
         self.folder = Path(tempfile.mkdtemp(prefix="farm-postgres-"))
         self.as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         password = self.folder / "password"
         password.write_text(PASSWORD)
         if self.as_user:
@@ -53,7 +51,11 @@ class PostgresServer:
             *("--no-locale", "--no-instructions"),
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        try:
+            self.start()
+        except AssertionError:
+            self.remove()
+            raise
 
     @property
     def pid(self) -> int:
