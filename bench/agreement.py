@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from random import Random
-from threading import Thread
 from typing import Any
 
 from bench.recall import cases
@@ -28,6 +27,7 @@ from farm.policy.page_diff import PageFacts, difference
 from fixtures.shop import serve_shop_in_thread
 from fixtures.shop.app import SITE
 from fixtures.shop.faults import late
+from fixtures.sites import Answer, served
 
 BROWSER, AUTO = "browser", "auto"
 PATIENCE_S = 900.0
@@ -143,38 +143,7 @@ def crawl(render: str, seeds: Sequence[str], options: argparse.Namespace, *, sco
 
 Site = Callable[[argparse.Namespace], Any]
 """Serves a site; yields the addresses to begin with, and the scope."""
-Answer = Callable[[str], tuple[str, bytes] | None]
-
-
-@contextmanager
-def answering(answer: Answer) -> Iterator[str]:
-    """Serve what is answered to a path, its type and its body, or 404; yield the origin."""
-
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            found = answer(self.path)
-            kind, body = found or ("text/plain", b"")
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-    with Server(("127.0.0.1", 0), Answers) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
+NOT_THERE = Answer(status=404)
 
 
 @contextmanager
@@ -194,23 +163,23 @@ def by_server(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
             for url, record in made.items()
         }
         origin = shop.url.rstrip("/")
-    sheet = ("text/css", (SITE / "shop.css").read_bytes())
+    sheet = Answer((SITE / "shop.css").read_bytes(), content_type="text/css")
 
-    def answer(path: str) -> tuple[str, bytes] | None:
+    def answer(path: str, _headers: Message) -> Answer:
         if path == "/assets/shop.css":
             return sheet
         copy, _, rest = path.removeprefix("/").partition("/")
         html = pages.get(f"/{rest}") if copy.isdecimal() and int(copy) < options.copies else None
         if html is None:
-            return None
+            return NOT_THERE
         moved = (
             html.replace(origin, "")
             .replace(' href="/', f' href="/{copy}/')
             .replace(f"/{copy}/assets/", "/assets/")
         )
-        return "text/html; charset=utf-8", moved.encode()
+        return Answer(moved.encode(), content_type="text/html; charset=utf-8")
 
-    with answering(answer) as here:
+    with served(answer, keeps_open=True) as here:
         yield [f"{here}/{copy}/" for copy in range(options.copies)], "host"
 
 
@@ -238,10 +207,10 @@ def mixed(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
     """
     chance = Random(7)  # noqa: S311
 
-    def answer(path: str) -> tuple[str, bytes] | None:
+    def answer(path: str, _headers: Message) -> Answer:
         kind, _, number = path.removeprefix("/").partition("/")
         if kind not in KINDS or not number.isdecimal():
-            return None
+            return NOT_THERE
         content = f"<h1>Lamp {number}</h1><p>{WORDS}</p><p>It costs {int(number) * 7} euros.</p>"
         is_made_late = {
             "scripts": True,
@@ -253,9 +222,9 @@ def mixed(options: argparse.Namespace) -> Iterator[tuple[list[str], str]]:
         if is_made_late:
             script = f"document.getElementById('main').innerHTML = {json.dumps(content)}"
             content = f"<div id=main>Lamps</div><p>{WORDS}</p><script>{script}</script>"
-        return "text/html", f"<!doctype html><title>{kind} {number}</title><body>{content}".encode()
+        return Answer(f"<!doctype html><title>{kind} {number}</title><body>{content}".encode())
 
-    with answering(answer) as origin:
+    with served(answer, keeps_open=True) as origin:
         yield [f"{origin}/{kind}/{number}" for number in range(options.pages) for kind in KINDS], "page"
 
 

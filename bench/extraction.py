@@ -14,10 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from bench.subjects import FARM, ROOT, subjects
 from bench.trial import tried
 from bench.workloads import PAGES, workload
 from farm.browser.chromium import find_browser
+from fixtures.sites import Answer, served
 
 RUN_S = 550.0
 HTML_BYTES = 1_000_000
@@ -126,31 +126,16 @@ def _serving(pages: int, size: int) -> Iterator[str]:
     """Serve pages that link to one another, from a thread; return their origin."""
     per_page = max(1, size // len(CARD))
 
-    class Shelf(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(path: str, _headers: Message) -> Answer:
+        if not path.startswith("/shelf/"):
+            return Answer(status=404)
+        number = int("0" + "".join(filter(str.isdigit, path)))
+        cards = "".join(CARD.format(number=n, link=(number * 7 + n) % pages) for n in range(per_page))
+        html = f'<!doctype html><html lang="en"><title>Shelf {number}</title><body>{cards}</body></html>'
+        return Answer(html.encode(), content_type="text/html; charset=utf-8")
 
-        def do_GET(self) -> None:
-            number = int("0" + "".join(filter(str.isdigit, self.path)))
-            is_page = self.path.startswith("/shelf/")
-            cards = "".join(CARD.format(number=n, link=(number * 7 + n) % pages) for n in range(per_page))
-            html = f'<!doctype html><html lang="en"><title>Shelf {number}</title><body>{cards}</body></html>'
-            body = html.encode() if is_page else b""
-            self.send_response(200 if is_page else 404)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that it has there
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shelf)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with served(answer, keeps_open=True) as origin:
+        yield origin
 
 
 def run_farm(kind: str, report: Path, arguments: list[str]) -> int:

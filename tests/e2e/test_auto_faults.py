@@ -7,60 +7,61 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.farm_process import Finished, Running, crawl, farm, until
+from fixtures.lamps import Lamps, serve_lamps
+from tests.e2e.farm_process import Finished, Running, crawl, farm, log_says, until
 from tests.e2e.redis_server import RedisServer
-from tests.e2e.test_render_auto import Site, assert_right, serving
+from tests.e2e.test_render_auto import assert_right, taken
 from tests.processes import alive, command_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+Fault = Callable[[Running, Path, RedisServer, Lamps], None]
+"""What happens to a crawl while its site answers no page, so that it is not over before."""
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
+def site() -> Iterator[Lamps]:
     """Serve pages that the server writes, and some that scripts do."""
-    with serving(Site(pages=120, apps=6)) as opened:
+    with serve_lamps(Lamps(pages=120, apps=6)) as opened:
         yield opened
 
 
-def begin(out: Path, site: Site, redis: RedisServer) -> Running:
+def begin(out: Path, site: Lamps, redis: RedisServer) -> Running:
     """Start a node of the crawl, or start it again."""
     return crawl(out, site.url, render="auto", contexts="4", redis=redis.url, redis_patience="2m")
 
 
-def taken(out: Path) -> int:
-    """Return how many pages have been taken without the browser."""
-    path = out / "pages.jsonl"
-    return path.read_text().count('"rendered_by":"fetch"') if path.exists() else 0
-
-
-def kill(running: Running, out: Path, _: RedisServer) -> None:
+def kill(running: Running, out: Path, redis: RedisServer, site: Lamps) -> None:
     """Kill the farm; the next one goes on."""
-    running.kill()
+    with site.held():
+        running.kill()
 
 
-def drain(running: Running, out: Path, _: RedisServer) -> None:
+def drain(running: Running, out: Path, redis: RedisServer, site: Lamps) -> None:
     """End it by a signal: what is under way is finished or released."""
-    running.signal(signal.SIGTERM)
+    with site.held():
+        running.signal(signal.SIGTERM)
     drained = running.finish()
     assert drained.code == 143, drained.output
     assert drained.summary["ledger"]["leased"] == 0
 
 
-def outage(running: Running, out: Path, redis: RedisServer) -> None:
+def outage(running: Running, out: Path, redis: RedisServer, site: Lamps) -> None:
     """Kill Redis, and start it again with its data once the farm has noticed."""
-    redis.kill()
-    until(lambda: "leasing is paused" in (out / "farm.log").read_text(), "a word of the outage in the log")
+    with site.held():
+        redis.kill()
+    log_says(out, "leasing is paused")
     redis.start()
 
 
-def lose(named: str) -> Callable[[Running, Path, RedisServer], None]:
+def lose(named: str) -> Fault:
     """Return the fault that kills the farm's processes of a kind."""
 
-    def fault(running: Running, out: Path, _: RedisServer) -> None:
-        found = [one for one in running.family() if _is(one, named)]
-        assert found, f"no process of {named}"
-        for one in found:
-            one.kill()
+    def fault(running: Running, out: Path, redis: RedisServer, site: Lamps) -> None:
+        with site.held():
+            found = [one for one in running.family() if _is(one, named)]
+            assert found, f"no process of {named}"
+            for one in found:
+                one.kill()
 
     return fault
 
@@ -70,7 +71,7 @@ def _is(process: psutil.Process, named: str) -> bool:
     return any(named in part for part in line) and not any(part.startswith("--type=") for part in line)
 
 
-FAULTS = {
+FAULTS: dict[str, Fault] = {
     "the farm is killed": kill,
     "a signal drains it": drain,
     "Redis is away": outage,
@@ -81,12 +82,12 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_while_pages_are_taken_without_the_browser_costs_none(
-    fault: str, site: Site, redis: RedisServer, out: Path
+    fault: str, site: Lamps, redis: RedisServer, out: Path
 ) -> None:
     """Each page once and whole; the ledger balances, and nothing is left running."""
     running = begin(out, site, redis)
     until(lambda: taken(out) > 0 or running.process.poll() is not None, "a page without the browser", 120)
-    FAULTS[fault](running, out, redis)
+    FAULTS[fault](running, out, redis, site)
     seen = running.seen
     if running.process.poll() is not None:
         running = begin(out, site, redis)
@@ -94,4 +95,4 @@ def test_a_fault_while_pages_are_taken_without_the_browser_costs_none(
     assert_right(finished, site)
     assert taken(out) > 1
     assert farm("doctor", "--audit", "--redis", redis.url, folder=out).code == 0
-    until(lambda: not alive(seen | running.seen), "the end of all processes", 10)
+    until(lambda: not alive(seen | running.seen), "the end of all processes")

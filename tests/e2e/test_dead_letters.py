@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from fixtures.sites import Answer, served
 from tests.e2e.farm_process import Finished, crawl, farm
-from tests.e2e.sites import Answer, served
 
 PAGES = 40
 SECRET = "t0ken-of-the-user"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.sites import serving
 from tests.e2e.farm_process import FARM
-from tests.e2e.sites import serving
 
 PAGE = """<!doctype html><title>Bread</title><h1>Bread</h1><a href="/more">more</a>
 <script>document.body.append("baked by script, für alle")</script>"""

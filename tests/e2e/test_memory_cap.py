@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fixtures.sites import serving
 from tests.e2e.farm_process import crawl, farm
-from tests.e2e.sites import serving
 
 PAGE = """<!doctype html><title>grows</title><script>
 setInterval(() => {

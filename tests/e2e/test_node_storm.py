@@ -4,12 +4,11 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from farm.frontier.terms import Terms
+from fixtures.sites import Answer, served
 from tests.e2e.farm_process import Running, farm, start, until
 from tests.e2e.redis_server import RedisServer
 from tests.processes import alive, command_of
@@ -39,30 +39,13 @@ SIGNATURES = {
 def _site(pages: int, render: str) -> Iterator[str]:
     """Serve a tree of pages that a script completes, or the server for `auto`; yield the URL of its root."""
 
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(path: str, _headers: Message) -> Answer:
+        number = path.removeprefix("/page/") if path != "/" else "0"
+        known = number.isdigit() and int(number) < pages
+        return Answer(_page(int(number), pages, render)) if known else Answer(status=404)
 
-        def do_GET(self) -> None:
-            number = self.path.removeprefix("/page/") if self.path != "/" else "0"
-            known = number.isdigit() and int(number) < pages
-            body = _page(int(number), pages, render) if known else b""
-            self.send_response(200 if known else 404)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with suppress(OSError):
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
+    with served(answer, keeps_open=True) as origin:
+        yield f"{origin}/"
 
 
 def _page(number: int, pages: int, render: str) -> bytes:

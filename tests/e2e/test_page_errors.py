@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fixtures.sites import serving
 from tests.e2e.farm_process import crawl
-from tests.e2e.sites import serving
 
 DEAD = "127.0.0.1:2"
 PAGE = f"""<!doctype html><title>shell</title><div id=root></div>

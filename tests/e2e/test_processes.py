@@ -15,9 +15,9 @@ import pytest
 
 from farm.runtime.process_link import SEND_S
 from fixtures.shop import Shop
-from tests.e2e.farm_process import Running, crawl, farm, seen_pages, until
+from fixtures.sites import Answer, served
+from tests.e2e.farm_process import Running, crawl, farm, log_says, seen_pages, until
 from tests.e2e.redis_server import RedisServer
-from tests.e2e.sites import Answer, served
 from tests.e2e.test_metrics import AUTHORIZATION, TOKEN, served_at
 from tests.processes import alive, command_of
 
@@ -26,12 +26,6 @@ def processes_of(running: Running) -> list[psutil.Process]:
     """Return the processes of a node, without their engines and reapers."""
     children = psutil.Process(running.process.pid).children()
     return [one for one in children if "farm.cli.process" in command_of(one)]
-
-
-def logged(out: Path) -> str:
-    """Return the log so far."""
-    log = out / "farm.log"
-    return log.read_text() if log.exists() else ""
 
 
 def wait_for_processes(running: Running, number: int) -> list[psutil.Process]:
@@ -105,7 +99,7 @@ def test_a_process_that_is_killed_is_replaced_and_loses_nothing(shop: Shop, out:
     seen_pages(shop, 3)
     running.family()
     victim.kill()
-    until(lambda: "it is replaced at once" in logged(out), "its replacement")
+    log_says(out, "it is replaced at once")
     finished = running.finish(timeout_s=150)
     assert finished.code == 0, finished.output
     # Behind how it died stand its last words, where it had any.
@@ -154,11 +148,12 @@ def test_a_drain_gives_back_what_does_not_end_in_any_process(shop: Shop, out: Pa
     """Within the time to end; no attempt is consumed, so that the next run visits each for the first time."""
     shop.hold()
     urls = [shop.url, *(shop.at(f"/?s={n}") for n in range(3))]
-    running = crawl(out, *urls, contexts="2", processes="2", depth="0", drain_timeout="10s")
+    limits = {"drain_timeout": "10s", "page_timeout": "10m"}
+    running = crawl(out, *urls, contexts="2", processes="2", depth="0", **limits)
     wait_for_processes(running, 2)
     seen_pages(shop, 2)
     running.signal(signal.SIGTERM)
-    drained = running.finish(timeout_s=20)
+    drained = running.finish()
     assert drained.code == 143, drained.output
     assert "has not ended in time" not in drained.output
     ledger = drained.summary["ledger"]
@@ -175,11 +170,11 @@ def test_a_process_that_dies_again_and_again_is_replaced_later_each_time(shop: S
     wait_for_processes(running, 2)
     first = {one.pid for one in processes_of(running)}
     os.kill(min(first), signal.SIGKILL)
-    until(lambda: "it is replaced at once" in logged(out), "the first replacement")
+    log_says(out, "it is replaced at once")
     until(lambda: bool({one.pid for one in processes_of(running)} - first), "its successor")
     [successor] = {one.pid for one in processes_of(running)} - first
     os.kill(successor, signal.SIGKILL)
-    until(lambda: "it is replaced in 1 s, having died 2 times in a row" in logged(out), "the second one")
+    log_says(out, "it is replaced in 1 s, having died 2 times in a row")
     shop.release()
     running.signal(signal.SIGTERM)
     assert running.finish(timeout_s=40).code == 143

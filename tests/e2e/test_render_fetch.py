@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.sites import Answer, served
 from tests.e2e.farm_process import Finished, crawl, farm
-from tests.e2e.sites import Answer, served
 
 SHELL = "<div id=root></div><script>document.body.innerHTML = '<h1>Drawn</h1><a href=/e>e</a>'</script>"
 PAGES = {

@@ -4,8 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from fixtures.sites import serving
 from tests.e2e.farm_process import FARM
-from tests.e2e.sites import serving
 
 PAGE = """<!doctype html><title>Bread</title><h1>Bread</h1><p id=n>1</p>
 <script>document.body.append("baked by script")</script>"""

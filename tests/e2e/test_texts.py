@@ -1,13 +1,14 @@
 """`--markdown` and `--main-text`, as a user runs them."""
 
 import json
+import signal
 from pathlib import Path
 
 import psutil
 
 from fixtures.shop import Shop
+from fixtures.sites import serving
 from tests.e2e.farm_process import Finished, Running, crawl, until
-from tests.e2e.sites import serving
 from tests.e2e.test_fetch import fetch
 from tests.processes import alive, command_of
 
@@ -31,10 +32,13 @@ def parsers(running: Running) -> set[psutil.Process]:
 def test_a_record_has_both_beside_the_text(out: Path) -> None:
     """Also without the HTML that they are made of; the parser has ended with the farm."""
     with serving(PAGE, HTML) as url:
-        running = crawl(out, url, "--markdown", "--main-text", "--no-html", scope="page")
+        # It stays, so that its parser is there to be seen.
+        running = crawl(out, url, "--markdown", "--main-text", "--no-html", "--stay", scope="page")
+        until(lambda: len(Finished(0, "", out).records) == 1, "the record")
         until(lambda: bool(parsers(running)), "a parser process")
+        running.signal(signal.SIGTERM)
         finished = running.finish()
-    assert finished.code == 0, finished.output
+    assert finished.code == 143, finished.output
     (record,) = finished.records
     assert record["html"] is None
     assert record["text"].startswith("Shop")
@@ -59,7 +63,7 @@ def test_a_killed_farm_leaves_no_parser(shop: Shop, out: Path) -> None:
     until(lambda: bool(parsers(running)), "a parser process")
     mine = parsers(running)
     running.kill()
-    until(lambda: not alive(mine), "the end of the parser processes", 5.0)
+    until(lambda: not alive(mine), "the end of the parser processes")
 
 
 def test_a_parser_that_is_killed_costs_no_page(shop: Shop, out: Path) -> None:
