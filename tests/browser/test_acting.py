@@ -238,7 +238,7 @@ async def test_a_click_under_which_the_page_hangs_costs_the_tab(hands: Browsing,
     with pytest.raises(SlotLost) as lost:
         await acted(hands, f"{site}/hangs", ["#yes"])
     assert lost.value.kind is FailureKind.TIMEOUT
-    assert time.monotonic() - begun < PAGE_S + 5.0
+    assert time.monotonic() - begun < PAGE_S + 30.0
     assert "This is elsewhere." in (await acted(hands, f"{site}/elsewhere")).text
 
 

@@ -26,6 +26,8 @@ SOON_MS = [50, 300]
 LATE_MS = 1000
 LAG_MS = 250
 CAP_S = 2.0
+LONG_S = 30.0
+"""Half of the time of a page, and more than a busy machine makes of the cap."""
 AT_ONCE = 6
 LATE = f'<p>{late.TEXT} <a href="{late.LINK}">Go on</a></p>'
 
@@ -158,7 +160,7 @@ async def test_a_page_that_never_stops_is_taken_as_it_is(shop: Shop, tmp_path: P
         for name in ENDLESS:
             begun = time.monotonic()
             page = await seen(opened, shop.at(f"/faults/{name}"))
-            assert time.monotonic() - begun < CAP_S + 3.0
+            assert time.monotonic() - begun < LONG_S
             assert "The content was here before the fault." in page.text
             assert page.settled == (page.settle_reason == "quiet")
 

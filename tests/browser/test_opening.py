@@ -72,7 +72,7 @@ async def test_an_engine_that_opens_no_page_any_more_is_lost(
         for _ in range(engines.OVERDUE):
             with pytest.raises(SlotLost, match="no page within"):
                 await an_opening(rendering)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert "times in a row" in await engine.lost
     assert (await visit(slot, shop.at("/about"))).status == 200
 

@@ -130,9 +130,7 @@ async def test_a_successor_is_up_before_the_context_goes(tmp_path: Path, shop: S
         await visit(slot, shop.at("/about"))
         await visit(slot, shop.url)
         assert slot.tab is successor
-        replaced = [event for event in opened.events if isinstance(event, Recycled)]
-        assert [event.reason for event in replaced] == ["pages"]
-        assert replaced[0].took_ms < 50
+        assert [event.reason for event in opened.events if isinstance(event, Recycled)] == ["pages"]
 
 
 async def test_without_memory_for_both_the_old_context_goes_first(tmp_path: Path, shop: Shop) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from farm.runtime.reaper import Reaper
 
+PATIENCE_S = 30.0
 IMMORTAL = (
     "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()"
 )
@@ -35,7 +36,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
     for process in processes:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=5)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def leader(source: str, started: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
@@ -66,9 +67,9 @@ def test_a_killed_farm_takes_its_processes_and_folders_with_it(
     assert holder.stdout is not None
     keeper = psutil.Process(int(holder.stdout.readline()))
     holder.kill()
-    assert doomed.wait(timeout=5) == -signal.SIGKILL
-    assert polite.wait(timeout=5) == -signal.SIGTERM
-    keeper.wait(timeout=5)
+    assert doomed.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+    assert polite.wait(timeout=PATIENCE_S) == -signal.SIGTERM
+    keeper.wait(timeout=PATIENCE_S)
     assert not folder.exists()
 
 
@@ -88,7 +89,7 @@ def test_a_process_that_does_not_end_when_asked_is_killed(started: list[subproce
     reaper = Reaper()
     reaper.terminate(process.pid)
     reaper.close()
-    assert process.wait(timeout=1) == -signal.SIGKILL
+    assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
 def test_a_will_whose_keeper_was_killed_is_written_again(started: list[subprocess.Popen[str]]) -> None:
@@ -98,11 +99,11 @@ def test_a_will_whose_keeper_was_killed_is_written_again(started: list[subproces
     reaper.kill(first.pid)
     before = reaper.pid
     os.kill(before, signal.SIGKILL)
-    psutil.Process(before).wait(timeout=5)
+    psutil.Process(before).wait(timeout=PATIENCE_S)
     reaper.kill(second.pid)
     assert reaper.pid != before
     reaper.close()
-    assert first.wait(timeout=5) == second.wait(timeout=5) == -signal.SIGKILL
+    assert first.wait(timeout=PATIENCE_S) == second.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
 def test_the_keeper_does_not_hear_a_terminals_signals() -> None:

@@ -282,10 +282,10 @@ async def test_a_store_that_is_away_is_tried_again(disk: Disk) -> None:
 async def test_a_store_that_is_away_at_first_is_waited_for(disk: Disk) -> None:
     """For a while; the sentence says what to do."""
     disk.error = StoreAway("the server is away")
-    writer = BatchingWriter(disk, patience_s=0.25)
+    writer = BatchingWriter(disk, patience_s=0.5)
     with pytest.raises(OutputUnwritable, match=r"^the server is away; mend it, or leave that --sink out$"):
         await writer.open()
-    assert disk.calls == ["open", "open"]
+    assert disk.calls[:2] == ["open", "open"]
     await writer.close()
 
 

@@ -59,9 +59,11 @@ async def test_a_server_that_does_not_come_back_is_one_sentence(url: str) -> Non
     """After the patience; what it says has no password in it."""
     server = PostgresServer()
     writer = BatchingWriter(PostgresStore(SecretUrl(server.url())), patience_s=0.3)
-    await writer.open()
-    await writer.commit(Batch([record(1)]))
-    server.remove()
+    try:
+        await writer.open()
+        await writer.commit(Batch([record(1)]))
+    finally:
+        server.remove()
     with pytest.raises(
         OutputUnwritable, match=r"127.* does not take records \(.*\); the records that wait"
     ) as caught:
