@@ -30,6 +30,8 @@ ALIVE_EVERY_S = 2.5
 CERTAIN_S = 3 * ALIVE_EVERY_S
 """How long an answer of Redis proves that leases are held: less than the silence after which a node is dead."""
 
+_BROKEN = "nobody renews the leases of this process any more: the thread has broken"
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -65,7 +67,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._held: dict[tuple[str, int], _Held] = {}
         self._lost: set[tuple[str, int]] = set()
-        self._stop = False
+        self._stop = self._has_broken = False
         self._wake = threading.Event()
         self._heard_at: float | None = None
         """When the last round that succeeded began; None until the thread runs."""
@@ -116,13 +118,16 @@ class Heartbeat:
     async def confirm(self, lease: Lease, within_s: float) -> bool:
         """Return whether the lease is still held; asks Redis if its last answer is too old.
 
-        False if Redis does not answer within `within_s` seconds: another worker may have the URL by then.
+        False if Redis does not answer within `within_s` seconds: another worker may have the URL by then. Raises
+        RuntimeError if the thread has broken: no lease of this process is renewed any more.
         """
         heard_at = self._heard_at
         if heard_at is not None and self._clock.monotonic() - heard_at >= CERTAIN_S:
             answered: Future[None] = Future()
             with self._lock:
                 self._asked.append(answered)
+                if self._has_broken:
+                    answered.set_exception(RuntimeError(_BROKEN))
             self._wake.set()
             try:
                 async with asyncio.timeout(within_s):
@@ -172,6 +177,16 @@ class Heartbeat:
             drained()
 
     def _run(self) -> None:
+        try:
+            self._beat_until_closed()
+        finally:
+            with self._lock:
+                self._has_broken = not self._stop
+                for one in self._asked if self._has_broken else ():
+                    if one.set_running_or_notify_cancel():
+                        one.set_exception(RuntimeError(_BROKEN))
+
+    def _beat_until_closed(self) -> None:
         renewer: LeaseRenewer | None = None
         turns = 1 if self._node is None else max(1, round(self._interval_s / ALIVE_EVERY_S))
         turn = 0

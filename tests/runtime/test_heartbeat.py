@@ -304,3 +304,31 @@ def test_a_node_that_is_asked_to_end_is_told_once() -> None:
         heart.send(renewer)
     assert told == ["drained"]
     assert renewer.states == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("is_waiting", [True, False])
+async def test_a_thread_that_breaks_ends_the_run(*, is_waiting: bool) -> None:
+    """Nobody renews any more: each lease would be lost, and each visit repeated, for ever."""
+    clock, may_break = ManualClock(), threading.Event()
+
+    class Broken(Renewer):
+        def heartbeat(self, node: Identity) -> NodeState:
+            assert may_break.wait(5)
+            raise LookupError("a bug")
+
+    heart = Heartbeat(Broken, 0.001, clock, node=ME)
+    heart.start()
+    clock.now += CERTAIN_S
+    if is_waiting:
+        confirming = asyncio.create_task(heart.confirm(lease(1), 60.0))
+        await asyncio.wait([confirming], timeout=0)
+        may_break.set()
+    else:
+        may_break.set()
+        await asyncio.to_thread(heart._thread.join, 5)
+        confirming = asyncio.create_task(heart.confirm(lease(1), 60.0))
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="nobody renews the leases"):
+            await confirming
+    heart.close()
