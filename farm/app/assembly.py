@@ -54,6 +54,7 @@ from farm.runtime.visit import WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
 from farm.scope.duplicate_templates import DuplicateTemplates
 from farm.scope.links import RedirectPolicy
+from farm.scope.rules import registrable_domain
 from farm.settings.commands import RunSettings
 
 FOLDER_BYTES = 256 * 2**20
@@ -164,6 +165,7 @@ async def assemble_node(
             robots=VisitPermission(robots, templates.should_skip),
             paces=pacer,
             redirects=RedirectPolicy(session.rules, links),
+            domain_of=registrable_domain,
             record=recorder(plan, session.node, links, templates, parsers),
             detect=detect,
             heartbeat=heartbeat,

@@ -10,8 +10,8 @@ Status codes of robots.txt by RFC 9309 as Google reads it: 2xx are rules; any ot
 a server which is overloaded or broken (429, 5xx) forbids all until it answers again. No answer at all is judged as
 a visit that failed in the same way, and the page is not requested.
 
-A redirect may lead to another site. What that answers, and its robots.txt, put off the URL alone: the pace of the
-URL's own site learns nothing from them. A block is the own site's all the same: some lead to one elsewhere.
+A redirect may lead to a site of another domain. What that answers, and its robots.txt, put off the URL alone: the
+pace of the URL's own site learns nothing from them. A block is the own site's all the same: some are shown there.
 """
 
 from dataclasses import dataclass, replace
@@ -67,8 +67,8 @@ class Attempt:
     `all_banned` is set; with one, `status`, what it was detected as, how long a throttling answer puts its URL
     off (`delay_s`), and how its document `broke_off`, if it did. `egress_failure` is the gateway's: of the main
     request where it `failed`, else of a part that the page lacks. `is_taken` says that the page is a cheaper
-    renderer's by `--render auto`, and was not compared with the browser's; `is_elsewhere` that its site is another
-    one than the URL's.
+    renderer's by `--render auto`, and was not compared with the browser's; `is_elsewhere` that its site is of
+    another domain than the URL's.
     """
 
     lease: Lease

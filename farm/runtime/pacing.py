@@ -22,7 +22,7 @@ from farm.model.errors import FrontierUnavailable
 from farm.model.event import Emit, Notice, PacesRead
 from farm.model.page import RenderedPage
 from farm.model.task import Lease, UrlTask
-from farm.model.url import origin_of, site_in, site_of
+from farm.model.url import host_of, origin_of, site_in, site_of
 from farm.policy.aimd import Pace, PaceParams, PaceSnapshot, Sample, blocked, start, step
 from farm.policy.retry import THROTTLING, RetryParams, throttle_delay_s
 from farm.runtime.ports import Frontier
@@ -49,11 +49,20 @@ _TEXTS = {
 }
 
 
-def answering_site(task: UrlTask, url: str) -> str:
-    """Return the site of an address that was answered in the visit to `task`: another one after some redirects."""
+DomainOf = Callable[[str], str]
+"""Returns the registrable domain of a host."""
+
+
+def answering_site(task: UrlTask, url: str, domain_of: DomainOf) -> str:
+    """Return the site for which an address answers in the visit to `task`: another one after some redirects.
+
+    Another host of the site's own domain answers for the site: many redirect all of it to `www.`.
+    """
     if url.startswith(f"{origin_of(task.url)}/"):
         return task.site
-    return site_in(url) or task.site
+    site = site_in(url) or task.site
+    is_own = site == task.site or domain_of(host_of(site)) == domain_of(host_of(task.site))
+    return task.site if is_own else site
 
 
 class VisitPacing:
@@ -74,8 +83,10 @@ class VisitPacing:
         jitter: float,
         retry: RetryParams,
         clock: Clock,
+        domain_of: DomainOf = str,
     ) -> None:
         self._lease = lease
+        self._domain_of = domain_of
         self._egress = egress
         self._frontier = frontier
         self._jitter = jitter
@@ -126,7 +137,7 @@ class VisitPacing:
         """Block a site that throttles for every node at once: the settlement comes later."""
         delay_s = self._delay_s(status, headers)
         if delay_s is not None and delay_s > 0:
-            site = answering_site(self._lease.task, url)
+            site = answering_site(self._lease.task, url, self._domain_of)
             await _early(self._frontier.block(site, delay_s, egress=self._egress))
 
     def delay_s(self, page: RenderedPage) -> float | None:

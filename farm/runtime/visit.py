@@ -24,7 +24,7 @@ from farm.policy import verdict
 from farm.policy.retry import RetryParams
 from farm.policy.verdict import Attempt, Failed
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.pacing import VisitPacing, answering_site
+from farm.runtime.pacing import DomainOf, VisitPacing, answering_site
 from farm.runtime.ports import (
     Detect,
     EgressRoute,
@@ -111,6 +111,7 @@ class WorkerDeps:
     clock: Clock
     user_code: UserCode | None = None
     login: SiteLogin | None = None
+    domain_of: DomainOf = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +172,14 @@ class Visitor:
         elif isinstance(asked := await self._before(lease, trace, jitter), VisitResult):
             return asked
         else:
-            pacing = VisitPacing(lease, address, self._deps.frontier, jitter, params, self._deps.clock)
+            deps = self._deps
+            pacing = VisitPacing(lease, address, deps.frontier, jitter, params, deps.clock, deps.domain_of)
             attempt, page = await self._attempt(lease, pacing, trace, jitter)
             trace.timings_ms["wait"] = round(1000 * pacing.waited_s)
-            login = self._deps.login
+            login = deps.login
             if page is not None and login is not None and login.has_ended(lease, self._slot, page):
                 return VisitResult(Release("the session of the site is over"))
-            answer = verdict.answer_of(attempt)
-            if answer is not None:
+            if (answer := verdict.answer_of(attempt)) is not None:
                 took_ms = page.timings_ms.get("navigate", 0) - self._egress.waited_s * 1000 if page else 0.0
                 self._deps.paces.note(site, pacing.began or begun, answer, max(0.0, took_ms), address)
         if page is not None and page.redirects:
@@ -228,7 +229,8 @@ class Visitor:
                 delay_s=pacing.delay_s(page),
                 broke_off=page.broke_off,
                 is_taken=page.tiers is not None and page.tiers.is_taken,
-                is_elsewhere=answering_site(lease.task, page.final_url) != lease.task.site,
+                is_elsewhere=answering_site(lease.task, page.final_url, self._deps.domain_of)
+                != lease.task.site,
             ), page
         trace.answered(pacing.status)
         return Attempt(lease, jitter, by_proxy, failed=failed, egress_failure=egress.failure(requested)), None

@@ -118,7 +118,11 @@ def test_a_site_that_redirects_elsewhere_is_not_held_up_by_what_is_answered_ther
         return Answer(status=503, headers=later) if path == "/robots.txt" else Answer(b"<p>Open")
 
     with served(refuses) as one, served(is_closed) as other:
-        targets = {"/one": one, "/other": other}
+        # By name, since another port of the address would be the same domain.
+        targets = {
+            path: origin.replace("127.0.0.1", "localhost")
+            for path, origin in (("/one", one), ("/other", other))
+        }
 
         def answer(path: str, _headers: Message) -> Answer:
             if path in targets:

@@ -1,6 +1,7 @@
 """Pacing: a visit waits for its site, and the site's answers teach."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -52,9 +53,10 @@ class Answers:
         self.blocks.append((site, for_s, egress))
 
 
-def paced(answers: Answers) -> VisitPacing:
+def paced(answers: Answers, domain_of: Callable[[str], str] = str) -> VisitPacing:
     """Return the pacing of a visit by proxy p."""
-    return VisitPacing(LEASE, "p", cast("Frontier", answers), 0.5, RetryParams(), ManualClock())
+    frontier = cast("Frontier", answers)
+    return VisitPacing(LEASE, "p", frontier, 0.5, RetryParams(), ManualClock(), domain_of)
 
 
 async def test_a_turn_is_asked_for_until_it_has_come() -> None:
@@ -119,7 +121,8 @@ async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
     [
         ("https://a.example/login?again", "a.example"),
         ("http://A.example:80/", "a.example"),
-        ("http://a.example:8080/", "a.example:8080"),
+        ("http://a.example:8080/", "a.example"),
+        ("https://www.a.example/", "a.example"),
         ("https://b.example/", "b.example"),
         ("http://[::1]:8080/", "[::1]:8080"),
         ("about:blank", "a.example"),
@@ -127,9 +130,12 @@ async def test_a_refusal_is_obeyed_before_it_is_settled() -> None:
     ],
 )
 async def test_a_refusal_is_that_of_the_site_that_answered(url: str, site: str) -> None:
-    """A redirect may lead to another one, which must not stop the visits to the site that it left."""
+    """A redirect may lead to another one, which must not stop the visits to the site that it left.
+
+    Another host of the site's domain must: the whole site may be redirected there.
+    """
     answers = Answers()
-    await paced(answers).answered(url, 429, {"retry-after": "9"})
+    await paced(answers, lambda host: host.removeprefix("www.")).answered(url, 429, {"retry-after": "9"})
     assert answers.blocks == [(site, 9.0, "p")]
 
 

@@ -323,6 +323,14 @@ async def test_what_another_site_answers_after_a_redirect_holds_nothing_else_up(
         FailureKind.THROTTLED, block_s, "status 429", throttled=True, blocks_site=False
     )
     assert bench.site.noted == []
+    bench = Bench(lease("1"), domain_of=lambda _: "one.example")
+    bench.slot.pages = [page(429, redirects=(f"http://{SITE}/1",), final_url="http://b.example/")]
+    await worked(bench)
+    assert bench.frontier.blocks[0][0] == SITE, "of the same domain it answers for the whole site"
+    assert bench.frontier.settled == [
+        ("1", replace(settlement, delay_s=bench.frontier.blocks[0][1], blocks_site=True))
+    ]
+    assert bench.site.noted == [(SITE, 429)]
 
 
 @pytest.mark.parametrize("status", [429, 500])

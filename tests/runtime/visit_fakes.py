@@ -272,6 +272,7 @@ class Bench:
         frontier: Frontier | None = None,
         user_code: UserCode | None = None,
         snapshot_s: float = 0.0,
+        domain_of: Callable[[str], str] = str,
     ) -> None:
         self.steps = Steps(stop_at)
         self.clock = ManualClock()
@@ -300,6 +301,7 @@ class Bench:
             self.events.append,
             self.clock,
             user_code,
+            domain_of=domain_of,
         )
         params = WorkerParams("node", visit_s, 60.0, 0, RetryParams(), sink_s=300.0, snapshot_s=snapshot_s)
         self.worker = Worker(0, self.slot, self.egress, self.route, deps, self.control, params)
