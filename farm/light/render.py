@@ -229,7 +229,8 @@ def _failure(text: str, url: str | None) -> RenderError | RendererUnfit:
     if text == PARTIAL:
         return RendererUnfit(FailureKind.NETWORK, "its connection broke before all of it was there")
     if text.startswith(TLS):
-        return RenderError(FailureKind.TLS, text, url)
+        # A browser completes chains that this engine does not.
+        return RendererUnfit(FailureKind.TLS, text)
     if any(word in text for word in SLOW):
         return RenderError(FailureKind.TIMEOUT, text, url)
     return RenderError(FailureKind.NETWORK, text, url)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -11,9 +12,11 @@ from farm.light.pool import LightSlot
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.outcome import FailureKind
 from farm.model.page import Renderer
+from fixtures.authority import Authority
 from fixtures.pages import served_by
 from fixtures.shop import Shop
 from fixtures.shop.faults import late
+from tests.egress.servers import answering, listening, ok
 from tests.light.conftest import lights_of_a_module, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -147,3 +150,14 @@ async def test_a_site_that_is_not_there_failed_by_itself(light: LightSlot) -> No
     with pytest.raises(RenderError) as failed:
         await visit(light, "http://127.0.0.1:1/")
     assert failed.value.kind is FailureKind.NETWORK
+
+
+async def test_a_certificate_that_the_engine_does_not_know_is_a_browsers(
+    light: LightSlot, tmp_path: Path
+) -> None:
+    """Many servers send chains that only browsers complete."""
+    tls = Authority().issue().server_context(tmp_path)
+    async with listening(answering(ok(b"<p>text", b"Content-Type: text/html")), tls=tls) as there:
+        with pytest.raises(RendererUnfit) as unfit:
+            await visit(light, f"https://127.0.0.1:{there.port}/")
+    assert unfit.value.kind is FailureKind.TLS
