@@ -48,6 +48,10 @@ RULES: dict[str, int] = {
     "frame": HIDDEN | LINK,
 }
 """By element; one that is not named stands in its line."""
+LINES = frozenset(
+    {"br", *(name for name, does in RULES.items() if does & (BLOCK | PARAGRAPH | CELL | ROW | TABLE))}
+)
+"""What holds the words of a link apart, whatever its style."""
 DISPLAYS: dict[str, int] = {
     **_all(BLOCK, "block flow-root list-item"),
     **_all(BLOCK | FLEX, "flex grid -webkit-box -webkit-flex -ms-flexbox"),

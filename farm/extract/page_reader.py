@@ -257,7 +257,7 @@ class _PageReader:
         return links
 
     def _label(self, link: FoundLink) -> str:
-        text = link.label or link.other_label
+        text = "".join(link.parts).strip() or link.other_label
         return _SPACES.sub(" ", text).strip()[: self._caps.link_text_cap]
 
     def _images(self) -> dict[str, Any]:

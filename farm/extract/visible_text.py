@@ -27,6 +27,7 @@ from farm.extract.element_rules import (
     ITALICS,
     KEEPS,
     KEPT,
+    LINES,
     LINK,
     MUTED,
     NEIGHBOURS,
@@ -53,7 +54,7 @@ _Open = tuple[str, int, bool, int]
 
 @dataclass(slots=True)
 class FoundLink:
-    """A link: its address, unchanged, its label and its `rel`."""
+    """A link: its address, unchanged, its `rel`, and the parts of its label, which is the text within it."""
 
     element: str
     href: str
@@ -61,11 +62,6 @@ class FoundLink:
     other_label: str = ""
     """The replacement for an empty label."""
     parts: list[str] = field(default_factory=list)
-
-    @property
-    def label(self) -> str:
-        """The text within it."""
-        return "".join(self.parts)
 
 
 def unescaped(text: str) -> str:
@@ -128,6 +124,8 @@ class VisibleText:
                 self._text(text)
                 adjoins = False
             self._is_variable = False
+            if self._open_links and tag.lstrip("/").partition(" ")[0] in LINES:
+                self._label(" ")
             if tag[:1] == "/":
                 does, is_apart, before = self._closed(stack, tag[1:])
                 has_text = lines.pieces > before
@@ -166,8 +164,7 @@ class VisibleText:
 
     def _text(self, text: str) -> None:
         text = unescaped(text)
-        for link in self._open_links:
-            link.parts.append(text)
+        self._label(text)
         if self._hidden:
             return
         if self._muted[-1]:
@@ -179,6 +176,10 @@ class VisibleText:
         elif case:
             text = in_case(text, case, begins_word=self._lines.begins_word)
         self._lines.words(text, self._keeps[-1])
+
+    def _label(self, text: str) -> None:
+        for link in self._open_links:
+            link.parts.append(text)
 
     def _own(self, name: str, rest: str, does: int, around: int) -> int:
         """Return the effects of an element with attributes, in a special place, or with a rule of its own."""

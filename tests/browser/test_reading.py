@@ -156,24 +156,6 @@ NAMES = [
     ),
     *("querySelectorAll", "readyState", "shadowRoot", "title", "childNodes", "ownerDocument", "performance"),
 ]
-LINKS = {
-    "svg": (
-        (
-            "<svg xmlns:xlink='http://www.w3.org/1999/xlink'><a xlink:href='/one'><text>One</text></a>"
-            "<a href='/two'><text>Two</text></a></svg>"
-        ),
-        ["/one", "/two"],
-    ),
-    "unresolvable": (
-        (
-            "<a href='http://[::1/x'>No</a><a href='http://h:99999/'>No</a>"
-            "<svg><a href='http://[::1/y'><text>No</text></a></svg><a href=' /one '>One</a>"
-        ),
-        ["/one"],
-    ),
-    "map": ("<map name=m><area href='/one' alt=One></map>", ["/one"]),
-    "frames": ("<iframe src='/other'></iframe><iframe src='about:blank'></iframe>", ["/other"]),
-}
 FRAMESET = (
     "<title>Set</title><frameset cols='50%,50%'>"
     "<frame src='/left' name='body'><frame src='/right'></frameset>"
@@ -222,7 +204,6 @@ NAMED = "".join(f"<form name={name}></form><img id={name}>" for name in NAMES)
 INPUTS = "".join(f"<input name={name}>" for name in NAMES)
 PAGES: dict[str, str | Answer] = {
     **{f"text-{name}": body for name, (body, _) in TEXTS.items()},
-    **{f"links-{name}": body for name, (body, _) in LINKS.items()},
     **{f"robots-{name}": body for name, (body, _) in ROBOTS.items()},
     **{
         name: Answer("<p>Words</p>", headers={"content-security-policy": policy}, content_type=kind)
@@ -236,7 +217,6 @@ PAGES: dict[str, str | Answer] = {
     "frameset": Answer(raw=FRAMESET.encode()),
     "left": "<p>Left <a href='/from-left'>l</a></p>",
     "right": "<p>Right <a href='/from-right'>r</a></p>",
-    "other": "<p>Other</p>",
     "virtual": VIRTUAL,
     "hosts": HOSTS,
     "drawing": Answer(
@@ -262,13 +242,6 @@ async def test_the_text_is_what_a_visitor_reads(browser: Browsing, site: str, na
     """In his order, without what he does not see, and no two words made one."""
     page = await seen(browser, f"{site}/text-{name}")
     assert page.text.removeprefix("Start").strip() == TEXTS[name][1]
-
-
-@pytest.mark.parametrize("name", LINKS)
-async def test_every_kind_of_link_is_found(browser: Browsing, site: str, name: str) -> None:
-    """Also those of drawings and maps, and the documents of frames."""
-    page = await seen(browser, f"{site}/links-{name}")
-    assert [link.url.removeprefix(site) for link in page.links] == LINKS[name][1]
 
 
 async def test_a_drawing_has_words_and_links(browser: Browsing, site: str) -> None:

@@ -96,6 +96,8 @@ SNIPPETS: tuple[str, ...] = (
     "a\t\tb",
     "<li>a</li><div>x<button>b</button></div>",
     "<a href=/1>a</a><a href=/2>b</a>",
+    "<a href=/c><style>b {}</style><div><h3>Lamp</h3><p>Of brass</p></div><span>9</span><b>,50</b></a>",
+    "<a href=/i aria-label=Icon>\n<svg></svg>\n</a><a href=/j aria-label=Block><div><img></div></a>",
     "<button> Edit </button><button>\nAdd\n to </button><button>Go</button>",
     "<button>Edit<!--x--></button><!----><button><!----><b>Delete</b></button>",
     "<button>Edit<i></i></button><button><i></i>Delete</button><button><i></i></button>c",

@@ -1,6 +1,41 @@
 // Reads everything that a record needs out of the settled page, in one go. Runs in the isolated world, after text.js.
 //
 // Open shadow roots and same-origin frames are read where they stand. What a cap cuts is named.
+const BLOCKS = new Set(
+  (
+    "address article aside blockquote br caption center dd details dialog dir div dl dt fieldset figcaption figure " +
+    "footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li listing main menu nav ol option p plaintext pre search " +
+    "section summary table td th tr ul xmp"
+  ).split(" "),
+);
+const UNSAID = new Set(["script", "style", "noscript", "template"]);
+
+// What stands in a link, its blocks apart: a card has a title and a text.
+function labelOf(element) {
+  const MOST_STEPS = 2_000;
+  if (dom.firstElement(element) === null) return dom.content(element);
+  const said = [];
+  const waiting = [dom.first(element)];
+  for (let step = 0; waiting.length > 0 && step < MOST_STEPS; step += 1) {
+    const at = waiting.pop();
+    if (at === null) continue;
+    if (at === " ") {
+      said.push(at);
+      continue;
+    }
+    waiting.push(dom.after(at));
+    const type = dom.type(at);
+    if (type === 3 || type === 4) said.push(at.data);
+    if (type !== 1 || UNSAID.has(dom.name(at))) continue;
+    if (BLOCKS.has(dom.name(at))) {
+      said.push(" ");
+      waiting.push(" ");
+    }
+    waiting.push(dom.first(at));
+  }
+  return said.join("");
+}
+
 function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
   const links = [];
   let chars = 0;
@@ -23,7 +58,7 @@ function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
       // Of another scheme no more is asked; a page may repeat one of a megabyte.
       if (!isWeb) absolute = absolute.slice(0, 2_000);
       const label = (
-        dom.content(element) ||
+        labelOf(element).trim() ||
         dom.attribute(element, "aria-label") ||
         dom.attribute(element, "alt") ||
         (frames[name] && dom.attribute(element, "title")) ||
