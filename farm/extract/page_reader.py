@@ -35,6 +35,8 @@ _DOCTYPE = re.compile(
     re.IGNORECASE,
 )
 _DOCTYPE_CHARS = 4_096
+_OF_OBJECTS = frozenset({None, "", "text/html", "application/xhtml+xml", "image/svg+xml"})
+"""The types of objects that may be documents."""
 MOST_SHEETS = 30
 """Of a page."""
 _OTHER_SCHEME_CHARS = 2_000
@@ -220,8 +222,11 @@ class _PageReader:
                 if content.partition(";")[2].strip():
                     return "it sends its visitors on"
         own = origin_of(self._url)
-        for frame in self._parser.css("iframe, frame") if "<iframe" in html or "<frame" in html else ():
-            src = self._resolved(frame.attributes.get("src") or "about:blank")
+        has_frames = any(opening in html for opening in ("<iframe", "<frame", "<object"))
+        for frame in self._parser.css("iframe, frame, object[data]") if has_frames else ():
+            if frame.tag == "object" and frame.attributes.get("type") not in _OF_OBJECTS:
+                continue
+            src = self._resolved(frame.attributes.get("src") or frame.attributes.get("data") or "about:blank")
             if "srcdoc" in frame.attributes or origin_of(src) == own:
                 return "a frame of its own belongs to it"
         return ""

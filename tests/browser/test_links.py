@@ -26,6 +26,10 @@ LINKS = {
         ["/one"],
     ),
     "map": ("<map name=m><area href='/one' alt=One></map>", ["/one"]),
+    "objects": (
+        "<object data='/framed' type='text/html'></object><object data='/missing'>x</object>",
+        ["/framed", "/on"],
+    ),
     "frames": ("<iframe src='/other'></iframe><iframe src='about:blank'></iframe>", ["/other"]),
 }
 LABELS = {
@@ -41,6 +45,7 @@ PAGES = {
     **{f"links-{name}": body for name, (body, _) in LINKS.items()},
     "labels": "".join(LABELS),
     "other": "<p>Other</p>",
+    "framed": "<p>In an object <a href='/on'>on</a></p>",
 }
 
 browser = pool_of_a_module(RenderParams(page_timeout_s=20.0, settle_timeout_s=8.0))

@@ -132,6 +132,11 @@ TEXTS = {
     ),
     "one-word": ("<p>un<b>believ</b>able <span>1</span><span>2</span></p>", "unbelievable 12"),
     "frame": ("<p>Head</p><iframe srcdoc='<p>Framed</p>'></iframe><p>Tail</p>", "Head\n\nFramed\n\nTail"),
+    "object": (
+        "<p>Head</p><object data='/framed' type='text/html'>no</object><p>Tail</p>",
+        "Head\n\nStart\n\nIn an object on\n\nTail",
+    ),
+    "fallback": ("<p>Head</p><object data='/missing'>Instead</object><p>Tail</p>", "Head\n\nInstead\n\nTail"),
     "hidden-frame": ("<p>Head</p><iframe hidden srcdoc='<p>no</p>'></iframe><p>Tail</p>", "Head\n\nTail"),
 }
 NAMES = [
@@ -216,6 +221,7 @@ PAGES: dict[str, str | Answer] = {
     "named": f"<p>Words <a href='/on'>on</a></p>{NAMED}<form>{INPUTS}<button>A</button><button>B</button></form>",
     "frameset": Answer(raw=FRAMESET.encode()),
     "left": "<p>Left <a href='/from-left'>l</a></p>",
+    "framed": "<p>In an object <a href='/on'>on</a></p>",
     "right": "<p>Right <a href='/from-right'>r</a></p>",
     "virtual": VIRTUAL,
     "hosts": HOSTS,

@@ -170,6 +170,7 @@ async def test_what_is_no_page_has_no_html(fetch: Fetch, headers: dict[str, str]
         ("<meta http-equiv=Refresh content='0; url=/b'>", "it sends its visitors on"),
         ("<iframe srcdoc='<p>in it'></iframe>", "a frame of its own"),
         ("<iframe src='/own'></iframe>", "a frame of its own"),
+        ("<object data='/own' type='text/html'></object>", "a frame of its own"),
     ],
 )
 async def test_a_page_that_a_browser_shows_otherwise_is_unfit(fetch: Fetch, body: str, why: str) -> None:

@@ -21,7 +21,7 @@ function roots() {
       const shadow = dom.shadow(element);
       if (shadow) found.push(shadow);
       const name = dom.name(element);
-      const inner = name === "iframe" || name === "frame" ? documentOf(element) : null;
+      const inner = name === "iframe" || name === "frame" || name === "object" ? documentOf(element) : null;
       if (inner) found.push(inner);
     }
   }

@@ -39,11 +39,12 @@ function labelOf(element) {
 function linksOf(roots, { linkCap, linksCap, linkTextCap }, truncated) {
   const links = [];
   let chars = 0;
-  const frames = { iframe: true, frame: true };
+  const frames = { iframe: "src", frame: "src", object: "data" };
   for (const root of roots) {
-    for (const element of allOf(root, "a, area[href], iframe[src], frame[src]")) {
+    for (const element of allOf(root, "a, area[href], iframe[src], frame[src], object[data]")) {
       const name = dom.name(element);
-      const own = frames[name] ? element.src : element.href;
+      if (name === "object" && documentOf(element) === null) continue;
+      const own = element[frames[name] ?? "href"];
       const href = typeof own === "string" ? own : own?.baseVal;
       if (!href) continue;
       if (links.length >= linkCap) {

@@ -40,6 +40,7 @@ const BOXES = new Set(["div", "li", "dd", "dt"]);
 const INLINE = "a, button, span, label, summary, b, strong, i, em, small, input, select";
 const NEIGHBOURS = `* + :is(${INLINE}), :first-child + :is(${[...BOXES]})`;
 const ALL_NEIGHBOURS = `* + :is(${INLINE}, ${[...BOXES]})`;
+const FRAMES = "iframe, frame, object";
 const SEEN = { visibilityProperty: true };
 const SILENT = new Set(["script", "style", "noscript", "template", "head", "title", "textarea", "input", "iframe", "frame"]);
 
@@ -140,7 +141,7 @@ function survey() {
   const walk = (root) => {
     found.roots.push(root);
     // Nothing selects hosts. All else is left to selectors: a page of 3,000 elements costs its renderer 5 % less so.
-    const frames = new Set(allOf(root, "iframe, frame"));
+    const frames = new Set(allOf(root, FRAMES));
     for (const element of allOf(root, "*")) {
       const shadow = dom.shadow(element);
       if (shadow) {
@@ -185,7 +186,8 @@ function textOf(root, open, apart) {
     if (type !== 1) return undefined;
     const name = dom.name(node);
     if (name === "br") return broke(1);
-    const isFrame = name === "iframe" || name === "frame";
+    const isObject = name === "object" && open.has(node);
+    const isFrame = name === "iframe" || name === "frame" || (isObject && documentOf(node) !== null);
     if (SILENT.has(name) && !isFrame) return undefined;
     const style = getComputedStyle(node);
     const { display } = style;
