@@ -237,6 +237,8 @@ class AppendLog:
     def close(self) -> None:
         """Close the files."""
         self._opened.close()
+        # Another file may get its number.
+        self._fd = -1
 
     def _is_in_place(self) -> bool:
         """Whether the open file still has the log's name."""

@@ -139,7 +139,7 @@ class LogFile(ABC):
         The files are closed also where it fails, and their records are counted as they were.
         """
         if self._log is None:
-            return
+            raise OutputUnwritable(f"{self._path} is not open since its rotation has failed")
         with ExitStack() as closing:
             closing.callback(self._log.close)
             logs: list[AppendLog] = []
@@ -160,20 +160,21 @@ class LogFile(ABC):
     def _rotate(self, log: AppendLog) -> None:
         """Rename the file to its number, and start another. After a crash in between the sidecar is rebuilt."""
         number = max(self._numbers(), default=0) + 1
+        # Whatever fails from here on, this log is not the file of its name any more.
+        self._log = None
+        self._finished_lines += log.lines
+        self._repeated |= log.repeated
         try:
             self._path.rename(self._file_of(number))
             sync_folder(self._path.parent)
             self._index_path.rename(self._index_of(number))
         except OSError as error:
-            self._log = None
             raise OutputUnwritable(
                 f"{self._path} cannot be renamed ({error.strerror}); check the folder's permissions"
             ) from error
         finally:
             # Locked until then: what another run added to it would have another name.
             log.close()
-        self._finished_lines += log.lines
-        self._repeated |= log.repeated
         self._log = self._opened(None)
 
     def _opened(self, number: int | None, keys: AllKeys | None = None) -> AppendLog:

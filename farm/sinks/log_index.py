@@ -101,6 +101,7 @@ class LogIndex:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+        self._fd = -1
 
     @property
     def _size(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 
 from farm.model.errors import OutputUnwritable
 from farm.model.record import Batch, Record
-from farm.sinks import compaction, items
+from farm.sinks import compaction, items, log_file
 from farm.sinks.address import parse_sink, store_of
 from farm.sinks.log_index import LogIndex
 from farm.sinks.output import RecordSink
@@ -236,6 +236,37 @@ def test_what_a_kill_leaves_of_a_rotation_and_of_a_compaction_is_gone(tmp_path: 
     (tmp_path / ".farm/.pages.index.draft").touch()
     assert run(revised(1, 1)) == [2]
     assert not list(tmp_path.rglob("*.draft"))
+
+
+@pytest.mark.parametrize("failing", ["pages", "items"])
+def test_a_rotation_that_fails_half_way_loses_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """The disk was full where the next file was begun, or the one of items was renamed; then the run ended."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OutputUnwritable("full") if failing == "pages" else OSError(28, "No space left on device")
+
+    def written(number: int, revision: int) -> list[Any]:
+        item = {"a": 10 * number + revision, "text": "x" * (0 if failing == "pages" else 1_100)}
+        return [store.encode(Batch([page(number, item, revision=revision, text="x" * 1_100)]))[0]]
+
+    store = store_of(parse_sink("jsonl:?rotate=1KiB"), tmp_path, tmp_path / ".farm")
+    store.open()
+    store.write(written(1, 0))
+    store.write(written(1, 1))
+    with monkeypatch.context() as patched:
+        place: tuple[Any, str] = (log_file, "AppendLog") if failing == "pages" else (Path, "rename")
+        patched.setattr(*place, full)
+        with pytest.raises(OutputUnwritable, match=r"full|cannot be renamed"):
+            store.write(written(2, 0))
+    assert (store.records, store.written) == (2, 2)
+    store.close()
+    store.open()
+    store.close()
+    assert shown(tmp_path, "pages.jsonl") == [("1", 1)]
+    found = [row for path in sorted(tmp_path.glob("items*.jsonl")) for row in rows(path)]
+    assert [row["a"] for row in found] == [11]
 
 
 async def test_segments_take_a_later_revision_beside_the_first(tmp_path: Path) -> None:
