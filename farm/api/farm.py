@@ -23,7 +23,7 @@ from farm.monitor.log import logged_apart
 from farm.runtime.control import ExitReason
 from farm.runtime.record_stream import RecordStream
 from farm.settings.commands import RunSettings
-from farm.settings.load import load_keywords
+from farm.settings.load import as_unsaid, load_keywords
 from farm.sinks.summary import Summary
 
 Seeds = str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]]
@@ -51,7 +51,12 @@ class Farm:
             raise UsageError(f'follow={follow!r}: write "scope", or leave it out.')
         self.options: Mapping[str, Any] = {name: one for name, one in options.items() if one is not None}
         """The given keywords: `farm run --app` uses them unless a flag overrides them."""
-        self._settings = load_keywords(RunSettings, {"live": "off", **self.options})
+        if "app" in options:
+            raise UsageError(
+                "'app' is not an option here: the handlers of a Farm are those that it declares."
+            )
+        # That of the environment or of `farm.toml` is for `farm run`.
+        self._settings = as_unsaid(load_keywords(RunSettings, {"live": "off", **self.options}), {"app": None})
         self.handlers = Handlers(follows_scope=follow == "scope")
         """The declared handlers and hooks."""
         self._runs: set[RunFollower] = set()
@@ -148,12 +153,15 @@ class Farm:
         """
         stream = RecordStream(STREAM_MOST)
         ends: list[RunEnd] = []
-        async with aclosing(self._read(lambda: self._plan(seeds, stream), stream, ends)) as taken:
-            async for one in taken:
-                if isinstance(one, Mapping):
-                    yield cast("PageRecord", one)
-        for end in ends:
-            await self.handlers.finished(end.summary)
+        try:
+            async with aclosing(self._read(lambda: self._plan(seeds, stream), stream, ends)) as taken:
+                async for one in taken:
+                    if isinstance(one, Mapping):
+                        yield cast("PageRecord", one)
+        finally:
+            # Also where the reader has stopped, since that ends the run.
+            for end in ends:
+                await self.handlers.finished(end.summary)
 
     async def render(self, url: str) -> PageRecord:
         """Render one page, without a crawl and without handlers, and return its record.
@@ -177,7 +185,9 @@ class Farm:
         No file is kept. Raises like `run`.
         """
         stream, given = RecordStream(STREAM_MOST), list(urls)
-        async with render_plan(self._settings, given, stream) as plan:
+        if not given:
+            return
+        async with render_plan(self._settings, given, stream, self.handlers.login) as plan:
             turns = deque(dict.fromkeys(seed.url for seed in plan.seeds))
             early: dict[str, PageRecord | DeadPage] = {}
             left = set(turns)
@@ -195,8 +205,9 @@ class Farm:
                     yield early.get(url) or DeadPage(url, "stopped", "the run was stopped before", 0)
 
     def stop(self) -> None:
-        """Finish the pages under way and end the runs; may be called from any thread."""
+        """Finish the pages under way and end the runs, also that of `farm run --app`; from any thread."""
         self._stop(ExitReason.STOPPED)
+        self.handlers.stop()
 
     def _stop(self, reason: ExitReason) -> bool:
         return max([run.stop(reason) for run in tuple(self._runs)], default=False)
@@ -228,7 +239,6 @@ class Farm:
         try:
             while (taken := await stream.next()) is not None:
                 yield taken
-            ends.append(await running)
         except asyncio.CancelledError:
             running.cancel()
             raise
@@ -237,12 +247,12 @@ class Farm:
             if not running.done():
                 for one in follower:
                     one.stop(ExitReason.STOPPED)
-                try:
-                    await asyncio.shield(running)
-                except asyncio.CancelledError:
-                    running.cancel()
-                    await asyncio.wait([running])
-                    raise
+            try:
+                ends.append(await asyncio.shield(running))
+            except asyncio.CancelledError:
+                running.cancel()
+                await asyncio.wait([running])
+                raise
 
     async def _run(
         self, make_plan: Callable[[], RunPlan], begun: Callable[[RunFollower], None] = lambda _: None

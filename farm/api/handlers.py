@@ -3,7 +3,8 @@
 import fnmatch
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -61,6 +62,7 @@ class Handlers:
         self._labels: frozenset[str] = frozenset()
         self.login: LoginFlow | None = None
         """The user's login to a site."""
+        self._stops: list[Callable[[], None]] = []
 
     def __bool__(self) -> bool:
         """Whether there is a function to call."""
@@ -119,6 +121,11 @@ class Handlers:
         elif isinstance(pattern, str):
             if not pattern.startswith(("/", "*")):
                 raise UsageError(f"@farm.page({pattern!r}): write the path of a URL, such as /product/*.")
+            if "?" in pattern:
+                raise UsageError(
+                    f"@farm.page({pattern!r}): a path has no query; write a compiled expression for it, such as "
+                    're.compile(r"[?&]page=").'
+                )
             # Its translation never tries again what a `*` has taken: addresses are as long as a site likes.
             glob = re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
             self._routes.append(Route(function, glob=glob))
@@ -164,6 +171,20 @@ class Handlers:
         """Whether there is a hook for URLs that are given up."""
         return bool(self._on_dead)
 
+    @contextmanager
+    def running(self, stop: Callable[[], None]) -> Generator[None, None, None]:
+        """Have `stop` call this function for as long as the context is open."""
+        self._stops.append(stop)
+        try:
+            yield
+        finally:
+            self._stops.remove(stop)
+
+    def stop(self) -> None:
+        """End the runs in this process that use the functions; may be called from any thread."""
+        for stop in tuple(self._stops):
+            stop()
+
     async def dead(self, page: DeadPage) -> PageHandled:
         """Call the hooks for a URL that was given up."""
         for function in self._on_dead:
@@ -176,8 +197,13 @@ class Handlers:
             await function(summary)
 
     async def before(self, visited: VisitedPage) -> PageHandled:
-        """Call the hooks for before a navigation."""
-        return await self._called(self._before, Page(visited, self._labels))
+        """Call the hooks for before a navigation. Raises ValueError for links that would be lost."""
+        handled = await self._called(self._before, Page(visited, self._labels))
+        if handled.links and handled.verdict is None:
+            raise ValueError(
+                "links that are followed before the navigation need page.skip(...); use a handler"
+            )
+        return handled
 
     async def handle(self, visited: VisitedPage) -> PageHandled:
         """Call the hooks for a settled page, and the function for it."""
@@ -215,6 +241,10 @@ class Handlers:
                     )
         except PageVerdict:
             pass
+        except BaseExceptionGroup as group:
+            # A verdict in a task of a TaskGroup.
+            if group.split(PageVerdict)[1] is not None:
+                raise
         return page.handled()
 
 

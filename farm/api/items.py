@@ -46,7 +46,10 @@ class Emitted:
             raise ValueError(f"the items of a page have more than {MOST_BYTES:,} bytes")
         if len(self.items) >= MOST_ITEMS:
             raise ValueError(f"a page has more than {MOST_ITEMS:,} items")
-        values: dict[str, Any] = orjson.loads(data)
+        values = orjson.loads(data)
+        if not isinstance(values, dict):
+            # Such as a RootModel of a list.
+            raise TypeError(f"an item has fields with names, which {type(item).__name__} has not")
         for name in values:
             if not name or name.startswith("_") or "\0" in name or len(name.encode()) > _NAME_BYTES:
                 raise ValueError(

@@ -59,18 +59,20 @@ def _imported(name: str, module_name: str, folder: str) -> ModuleType:
 
 def digest_of(functions: Iterable[Callable[..., Any]]) -> str:
     """Return a digest (12 hex digits) of the source of the functions' modules; empty without any."""
-    sources: dict[str, bytes] = {}
+    sources: dict[str, tuple[str, bytes]] = {}
+    """Name and source, by the path."""
     for function in functions:
         code = _code_of(function)
         try:
-            sources[Path(code.co_filename).name] = Path(code.co_filename).read_bytes()
+            path = Path(code.co_filename)
+            sources[code.co_filename] = path.name, path.read_bytes()
         except OSError:
             # It was typed into a prompt or a notebook.
-            sources[code.co_qualname] = code.co_code
+            sources[code.co_qualname] = code.co_qualname, code.co_code
     if not sources:
         return ""
     digest = blake2b(digest_size=6)
-    for name, source in sorted(sources.items()):
+    for name, source in sorted(sources.values()):
         digest.update(b"%s\0%d\0%s" % (name.encode(), len(source), source))
     return digest.hexdigest()
 

@@ -140,8 +140,11 @@ class Page:
         """Keep a copy of an item with the page: a dict, a dataclass or a pydantic model.
 
         The default `kind` is its class's name in lower case, and `item` for a dict. Raises TypeError or
-        ValueError for an item that cannot be written as JSON, or is too much for a page.
+        ValueError for an item that cannot be written as JSON, or is too much for a page, and RuntimeError before
+        the navigation, when there is no page to keep it with.
         """
+        if self._visited.page is None:
+            raise RuntimeError("nothing is kept before the navigation; emit the item in a handler")
         self._emitted.add(item, kind)
 
     def follow(

@@ -150,6 +150,9 @@ async def assemble_node(
         slots = node_slots(session, parsers, cap_bytes, folder, reaper, emit, clock, login)
         stack.push_async_callback(slots.close)
         session.presence.on_drain(ending_from_thread(control, emit, clock))
+        if plan.handling is not None:
+            stop = ending_from_thread(control, emit, clock, "the user's code stops this node")
+            stack.enter_context(plan.handling.running(stop))
         retry = RetryParams(retries=session.crawl.settings["retries"])
         proxies = proxies_of(plan, emit, clock)
         budget = await byte_budget(session, gateway, control, emit, clock) if proxies else None

@@ -14,7 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -109,6 +109,10 @@ class HeldPage:
             finally:
                 self.is_lost = not self._is_over
         return PageHandled()
+
+    def running(self, _stop: Callable[[], None]) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
     async def before(self, _visited: VisitedPage) -> PageHandled:
         """Do nothing."""

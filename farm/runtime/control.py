@@ -147,16 +147,15 @@ class Control:
             return
 
 
-def ending_from_thread(control: Control, emit: Emit, clock: Clock) -> Callable[[], None]:
-    """Return a function that ends the run of the current loop, and that any thread may call."""
+def ending_from_thread(
+    control: Control, emit: Emit, clock: Clock, why: str = "this node is drained"
+) -> Callable[[], None]:
+    """Return a function that ends the run of the current loop, and that any thread may call; the log says why."""
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        emit(
-            Notice(
-                clock.monotonic(), "info", "this node is drained: it finishes the pages under way and ends"
-            )
-        )
+        if not control.ending:
+            emit(Notice(clock.monotonic(), "info", f"{why}: it finishes the pages under way and ends"))
         control.end(ExitReason.STOPPED)
 
     def from_thread() -> None:

@@ -5,6 +5,7 @@ errors of `model.errors`, and returns within a deadline of its own.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from farm.model.crawl import Identity, NodeState, Stats
@@ -274,6 +275,10 @@ class PageHandling(Protocol):
     @property
     def runs_on_dead(self) -> bool:
         """Whether there is code to run for a URL that is given up."""
+        ...
+
+    def running(self, stop: Callable[[], None], /) -> AbstractContextManager[None]:
+        """Let the code end the run by `stop`, which any thread may call, for as long as the context is open."""
         ...
 
     def dead(self, page: DeadPage, /) -> Coroutine[Any, Any, PageHandled]:

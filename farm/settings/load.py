@@ -6,7 +6,7 @@ The flags are made from the fields, so that an option has one declaration.
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -70,6 +70,14 @@ def load_keywords(kind: type[S], keywords: Mapping[str, Any]) -> S:
     if unknown is not None:
         raise UsageError(f"{unknown!r} is not an option{did_you_mean(unknown, kind.model_fields)}.")
     return _settings(kind, _said(keywords), "farm run --help")
+
+
+def as_unsaid(settings: S, values: Mapping[str, Any]) -> S:
+    """Return settings with these values, as if nobody had given them: no other option is missing for them."""
+    kind = type(settings)
+    known = settings.model_fields_set - values.keys()
+    whole = {name: getattr(settings, name) for name in kind.model_fields} | dict(values)
+    return cast("S", kind.model_construct(_fields_set={*known}, **whole))
 
 
 def _said(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,18 @@ if __name__ == "__main__":
     farm.run_sync()
 """
 
+STOPPING = """
+from farm import Farm, Page
+
+farm = Farm()
+
+
+@farm.default
+async def first(page: Page) -> None:
+    page.follow("a[href^='/']")
+    farm.stop()
+"""
+
 
 @pytest.fixture
 def out(tmp_path: Path) -> Iterator[Path]:
@@ -87,6 +99,17 @@ def test_a_crawl_with_handlers_does_not_go_on_without(shop: Shop, out: Path) -> 
     assert again.code == 2
     assert "was created with the handlers of --app shop:farm; give it again, or --app none" in again.output
     assert crawl(out, shop.at("/delivery"), "--app", "none", "--limit", "1").finish().code in {0, 5}
+
+
+@pytest.mark.parametrize("processes", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_handler_ends_the_run(shop: Shop, out: Path, processes: str) -> None:
+    """By `farm.stop()`: the whole node; what is queued stays queued."""
+    (out.parent / "shop.py").write_text(STOPPING)
+    finished = start(out, shop.url, processes=processes, contexts="2").finish()
+    assert finished.code == 5, finished.output
+    assert finished.summary["exit_reason"] == "stopped"
+    assert finished.summary["ledger"]["queued"] > 0
+    assert "the user's code stops this node" in (out / "farm.log").read_text()
 
 
 @pytest.mark.parametrize(

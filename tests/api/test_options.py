@@ -43,6 +43,8 @@ def test_a_wrong_keyword_is_refused_at_once_with_the_one_that_was_meant() -> Non
         Farm(proxies=["http://a.example/"])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="'page', 'prefix'"):
         Farm(scope="all")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the handlers of a Farm are those that it declares"):
+        Farm(app="shop:farm")  # type: ignore[call-arg]
 
 
 def test_one_seed_may_have_a_meta(tmp_path: Path) -> None:
@@ -61,9 +63,12 @@ def test_the_environment_gives_what_no_keyword_gives(monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FARM_CONTEXTS", "3")
     monkeypatch.setenv("FARM_RETRIES", "7")
-    (tmp_path / "farm.toml").write_text("retries = 1\ndepth = 4\n")
+    (tmp_path / "farm.toml").write_text("retries = 1\ndepth = 4\napp = 'shop:farm'\n")
     settings = Farm(contexts=2, depth=None)._settings
     assert (settings.contexts, settings.retries, settings.depth) == (2, 7, 4)
+    # That is for `farm run`: a Farm has its own handlers.
+    assert settings.app is None
+    assert "app" not in settings.model_fields_set
 
 
 def test_importing_the_package_imports_nothing_of_it() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from farm import DeadPage, Farm, Page, PageNotRendered, Record, UsageError
+from farm import DeadPage, Farm, Page, PageNotRendered, Record, Summary, UsageError
 from farm.api import rendering
 from farm.api.farm import STREAM_MOST
 from farm.app.preflight import RunPlan, preflight
@@ -85,11 +85,18 @@ async def test_the_readers_pace_is_the_crawls(shop: Shop, options: dict[str, Any
 
 async def test_a_break_drains(shop: Shop, options: dict[str, Any]) -> None:
     """Nothing is leased then, no process is left, and the crawl can go on."""
-    before = {one.pid for one in children()}
-    async with aclosing(Farm(**options).stream(shop.url)) as records:
+    before, ends = {one.pid for one in children()}, list[str]()
+    farm = Farm(**options)
+
+    @farm.on_finished
+    async def end(summary: Summary) -> None:
+        ends.append(summary.exit_reason)
+
+    async with aclosing(farm.stream(shop.url)) as records:
         async for record in records:
             assert record["status"] == 200
             break
+    assert ends == ["stopped"]
     assert {one.pid for one in children()} <= before
     summary = await Farm(**{**options, "limit": 1}).run()
     assert (summary.ledger.leased, summary.ledger.balanced) == (0, True)
@@ -193,3 +200,29 @@ async def test_every_url_has_an_end_also_after_a_stop(
     found = [one.url if isinstance(one, DeadPage) else one["url"] for one in pages]
     assert (found if ordered else sorted(found)) == (urls if ordered else sorted(urls))
     assert {one.reason for one in pages if isinstance(one, DeadPage)} == {"stopped"}
+
+
+async def test_what_is_for_a_crawl_does_not_hinder_a_single_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options without which others have no effect are left out together with those; a login is carried out."""
+    farm = Farm(
+        redis="redis://127.0.0.1:1",
+        keep_for="1h",
+        sitemap="auto",
+        sitemap_since="2026-01-31",
+        metrics_port=1,
+        metrics_host="127.0.0.2",
+    )
+
+    @farm.login("http://a.example/login", logged_in="a", secret="s3cret")
+    async def log_in(page: object) -> None:
+        raise AssertionError(page)
+
+    arguments = (farm._settings, ["http://a.example/"], RecordStream(1), farm.handlers.login)
+    async with rendering.render_plan(*arguments) as plan:
+        assert (plan.embedded, plan.settings.metrics_port) == (True, None)
+        assert plan.secrets.login is farm.handlers.login
+
+
+async def test_of_no_url_there_is_no_page() -> None:
+    """Without a run."""
+    assert [page async for page in Farm(browser="/nowhere/at/all").render_many([])] == []

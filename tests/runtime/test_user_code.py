@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ class FakeHandling:
         """Keep it, and fail."""
         self.told.append(page)
         raise RuntimeError("no such luck")
+
+    def running(self, stop: Callable[[], None]) -> AbstractContextManager[None]:
+        """End nothing."""
+        return nullcontext()
 
     async def before(self, visited: VisitedPage) -> PageHandled:
         """Say nothing."""
