@@ -46,10 +46,11 @@ class Emitted:
             raise ValueError(f"the items of a page have more than {MOST_BYTES:,} bytes")
         if len(self.items) >= MOST_ITEMS:
             raise ValueError(f"a page has more than {MOST_ITEMS:,} items")
-        values = orjson.loads(data)
-        if not isinstance(values, dict):
+        loaded: object = orjson.loads(data)
+        if not isinstance(loaded, dict):
             # Such as a RootModel of a list.
-            raise TypeError(f"an item has fields with names, which {type(item).__name__} has not")
+            raise TypeError(f"an item has fields with names, which {named} has not")
+        values = cast("dict[str, Any]", loaded)
         for name in values:
             if not name or name.startswith("_") or "\0" in name or len(name.encode()) > _NAME_BYTES:
                 raise ValueError(
