@@ -9,6 +9,7 @@ from aiohttp import web
 
 from farm.extract.page_reader import DocumentParams, page_of
 from farm.light.pool import LightSlot
+from farm.model.errors import RendererUnfit
 from fixtures.pages import html, served_by
 from tests.browser.test_reading import TEXTS
 from tests.browser.text_snippets import SNIPPETS
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 light = lights_of_a_module()
 CAPS = asdict(DocumentParams())
 UTF_8 = "text/html; charset=utf-8"
-OTHERWISE = ("<button> b", "<math>", "inline-block'>a</span><span", "capitalize'>cd")
-"""What is known to be laid out otherwise: spaces around boxes in a line, formulas, capitals across elements."""
+OTHERWISE = ("<button> b", "<math>", "inline-block'>a</span><span", "capitalize'>cd", "<object")
+"""What is known to be laid out otherwise: spaces around boxes in a line, formulas, capitals across elements, objects."""
 WRITTEN = [one for one in SNIPPETS if not any(known in one for known in OTHERWISE)]
 
 
@@ -36,7 +37,14 @@ async def site() -> AsyncIterator[str]:
         yield origin
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", ["object", "fallback"])
+async def test_a_page_with_an_object_is_a_browsers(light: LightSlot, site: str, name: str) -> None:
+    """This engine loads no document of an object, and shows nothing in place of one that fails."""
+    with pytest.raises(RendererUnfit, match="it uses an object"):
+        await visit(light, f"{site}/{name}")
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name not in {"object", "fallback"}])
 async def test_a_page_says_what_a_visitor_reads(light: LightSlot, site: str, name: str) -> None:
     """As the browser's collector has it."""
     page = await visit(light, f"{site}/{name}")

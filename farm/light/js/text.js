@@ -20,7 +20,8 @@ function needed(nonce) {
   dom.listen(window, nonce + "=", hear);
   dom.dispatch(window, new CustomEvent(nonce + "~"));
   dom.forget(window, nonce + "=", hear);
-  return needs;
+  // It loads no document of an object, and shows nothing in place of one that fails.
+  return needs || (allOf(document, "object[data]").length > 0 ? "an object" : "");
 }
 
 // The documents and shadow roots of the page, and the shadow roots of its own document. What is held apart is known here.
