@@ -20,7 +20,7 @@ light = lights_of_a_module()
 CAPS = asdict(DocumentParams())
 UTF_8 = "text/html; charset=utf-8"
 OTHERWISE = ("<button> b", "<math>", "inline-block'>a</span><span", "capitalize'>cd", "<object")
-"""What is known to be laid out otherwise: spaces around boxes in a line, formulas, capitals across elements, objects."""
+"""What is known to be laid out otherwise: spaces around boxes, formulas, capitals across elements, objects."""
 WRITTEN = [one for one in SNIPPETS if not any(known in one for known in OTHERWISE)]
 
 
