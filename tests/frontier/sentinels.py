@@ -73,6 +73,7 @@ class SentinelService:
     async def fail_over(self) -> None:
         """Kill the master, wait for its replica to take its place, and bring it back as a replica."""
         killed = self.master()
+        await self._replicated(killed)
         self.processes[killed].kill()
         self.processes[killed].wait()
 
@@ -81,6 +82,16 @@ class SentinelService:
 
         await eventually_async(replaced)
         self._run(killed, [])
+
+    async def _replicated(self, port: int) -> None:
+        """Wait until the replica has what the master has: before its first copy it knows no crawl."""
+
+        async def holds() -> bool:
+            master: Any = redis.Redis(port=port, password="pw")
+            master.set("written", 1)
+            return bool(master.wait(1, 100) == 1)
+
+        await eventually_async(holds)
 
     def end(self) -> None:
         """Kill all of them."""
