@@ -14,7 +14,7 @@ from typing import Protocol
 from playwright.async_api import Error, Page
 
 from farm.browser.acting import attend
-from farm.browser.render import Answered, RenderParams, visit
+from farm.browser.render import RenderParams, visit
 from farm.browser.slot_state import TRANSITIONS, SlotState
 from farm.browser.snapshots import snapshot
 from farm.browser.tab import Tab, TabParams
@@ -22,7 +22,7 @@ from farm.model.clock import Clock
 from farm.model.errors import RenderError, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import PageSnapshot, RenderedPage
+from farm.model.page import Answered, PageSnapshot, RenderedPage
 from farm.model.task import Lease
 from farm.model.url import site_of
 from farm.policy.recycle import ContextUsage, RecycleParams, reason_to_recycle, reason_to_replace

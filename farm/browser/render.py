@@ -6,7 +6,7 @@ its own engine into every new document, which costs more than a small page.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +24,7 @@ from farm.model.egress import flat_cdp_headers, media_type_of
 from farm.model.errors import SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import Capture, HashRouter, RenderedPage
+from farm.model.page import Answered, Capture, HashRouter, RenderedPage
 
 INTERRUPTED_TRIES = 6
 INTERRUPTED_PAUSE_S = 0.02
@@ -50,8 +50,6 @@ open a part of the page. Docsify's routes are told apart: their parameter `id` i
 ROUTER_MS = 200
 ROUTER_DEADLINE_S = 1.0
 TERMINATED = "Execution was terminated"
-
-Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

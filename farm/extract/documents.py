@@ -15,6 +15,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 from farm.extract.element_rules import VOID
 from farm.extract.nesting import LOOKED_AT_FROM, Unreadable, nesting_of
 from farm.extract.selector_cost import SelectorCost
+from farm.model.text import well_formed
 
 MOST_CHARS = 5_000_000
 MOST_DEPTH = 1_000
@@ -109,9 +110,7 @@ class Document:
             raise Unreadable(f"the HTML has {len(html):,} characters; at most {MOST_CHARS:,} are read")
         if self.tags > _SCANNED_FROM and self._depth(html) > MOST_DEPTH:
             raise Unreadable(f"elements are nested more than {MOST_DEPTH:,} deep")
-        self._html = (
-            html.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
-        )
+        self._html = well_formed(html).replace("\0", "\ufffd")
         self._cost = SelectorCost()
         self._css: CssNode | None = None
         self._tree: XPathNode | None = None

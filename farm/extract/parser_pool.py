@@ -24,6 +24,7 @@ from farm.model.errors import RendererUnfit, UsageError
 from farm.model.outcome import FailureKind
 from farm.model.page import PageError, RenderedPage
 from farm.model.secret import kept
+from farm.model.text import utf_8
 
 PROGRAM = "farm.extract.parser_process"
 MOST = 4
@@ -85,7 +86,7 @@ class ParserPool:
 
     async def run(self, job: str, arguments: Mapping[str, Any], *texts: str | bytes) -> Any:
         """Return the result of the job for the texts, HTML first. Raises `ParserFailed`."""
-        parts = [_encoded(text) if isinstance(text, str) else text for text in texts]
+        parts = [utf_8(text) if isinstance(text, str) else text for text in texts]
         sizes = [len(part) for part in parts]
         if sum(sizes) > _MOST_BODY_BYTES:
             raise ParserFailed(f"the page has {sum(sizes):,} bytes; at most {_MOST_BODY_BYTES:,} are parsed")
@@ -175,20 +176,12 @@ class ParserPool:
             self._free(pid)
 
 
-def _encoded(text: str) -> bytes:
-    """Return a text in UTF-8; half of a surrogate pair becomes U+FFFD, as it does in a record."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-
-
 def _json(head: Any) -> bytes:
     try:
         return orjson.dumps(head)
     except TypeError:
         # Half of a surrogate pair, or an integer of more than 64 bits. What a page says of itself is bounded.
-        return _encoded(json.dumps(head, ensure_ascii=False))
+        return utf_8(json.dumps(head, ensure_ascii=False))
 
 
 async def _asked(process: asyncio.subprocess.Process, request: bytes) -> Any:

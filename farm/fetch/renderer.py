@@ -6,7 +6,7 @@ its own, within bounds.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ from farm.model.egress import DocumentAnswer, flat_headers, leads_on, media_type
 from farm.model.errors import RenderError, RendererUnfit
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import Image, Link, Media, PageExchange, RenderedPage, Renderer
+from farm.model.page import Answered, Image, Link, Media, PageExchange, RenderedPage, Renderer
 from farm.model.task import Lease
 
 MOST_REDIRECTS = 20
@@ -40,8 +40,6 @@ _XML = frozenset({"text/xml", "application/xml"})
 _SNIFFED_BYTES = 512
 _TAGS = (b"<!", b"<html", b"<head", b"<body", b"<p", b"<div", b"<title", b"<script", b"<h1", b"<table", b"<a")
 """The beginnings of answers that are pages although their heads do not say so."""
-Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
-"""Receives the address, the status and the headers of a document."""
 
 
 class DocumentReader(Protocol):

@@ -14,14 +14,14 @@ from typing import Any
 
 from farm.light.engine import LightEngine
 from farm.light.program import ProgramParams
-from farm.light.render import Answered, LightRenderParams, visit_lightly
+from farm.light.render import LightRenderParams, visit_lightly
 from farm.light.tab import LightTab, LightTabParams, open_light_tab
 from farm.model.clock import Clock
 from farm.model.errors import BrowserUnavailable, FarmError, RendererUnfit, SlotLost
 from farm.model.event import Emit, Phase, Recycled, SlotPhases
 from farm.model.memory import Measure, ReclaimAction
 from farm.model.outcome import FailureKind
-from farm.model.page import RenderedPage
+from farm.model.page import Answered, RenderedPage
 from farm.model.task import Lease
 from farm.model.url import endpoint_of
 from farm.policy.recycle import RecycleParams, reason_to_recycle

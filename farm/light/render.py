@@ -6,7 +6,7 @@ part of the platform that it lacks, what it fails at.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from farm.model.egress import flat_cdp_headers, leads_on, media_type_of
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.event import Phase, SlotPhases
 from farm.model.outcome import FailureKind
-from farm.model.page import RenderedPage, Renderer
+from farm.model.page import Answered, RenderedPage, Renderer
 
 COLLECT_S = 1.0
 """Of a page's time, what is kept for reading it."""
@@ -31,8 +31,6 @@ NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus
 TLS = ("SSL", "Tls", "Peer", "Certificate")
 SLOW = ("Timedout", "Timeout")
 PARTIAL = "PartialFile"
-
-Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
 
 
 class PageScripts(Protocol):

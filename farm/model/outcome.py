@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from farm.model.task import UrlTask
+from farm.model.text import well_formed
 from farm.model.tiers import TierNotes
 
 
@@ -85,7 +86,8 @@ class Retry:
     blocks_site: bool = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "detail", _as_utf8(self.detail))
+        # A handler can put the text of a page into its reason; Redis, the log and a trace hold only UTF-8.
+        object.__setattr__(self, "detail", well_formed(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Bury:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "detail", _as_utf8(self.detail))
+        object.__setattr__(self, "detail", well_formed(self.detail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +108,7 @@ class Release:
     reason: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", _as_utf8(self.reason))
-
-
-def _as_utf8(text: str) -> str:
-    """Return a text that UTF-8 can hold, as Redis, the log and a trace need it.
-
-    A page's script can put half of a surrogate pair into its title, and a handler that title into its reason: it
-    becomes the replacement character, as in a record.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        object.__setattr__(self, "reason", well_formed(self.reason))
 
 
 @dataclass(frozen=True, slots=True)

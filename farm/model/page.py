@@ -3,11 +3,13 @@
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+
+from farm.model.text import utf_8
 
 if TYPE_CHECKING:
     from farm.model.tiers import TierNotes
@@ -180,12 +182,8 @@ class ContentHash:
         normalised = " ".join(words)
         if not normalised.isascii() and not _has_long_run(words, normalised):
             normalised = unicodedata.normalize("NFC", normalised)
-        try:
-            data = normalised.encode()
-        except UnicodeEncodeError:
-            # Half of a surrogate pair, which a sink replaces too, so that the hash of the record's text is the
-            # same.
-            data = normalised.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        # As a sink writes it, so that the hash of the record's text is the same.
+        data = utf_8(normalised)
         return cls(sha256(data).hexdigest() if data else None, len(normalised))
 
 
@@ -228,6 +226,10 @@ class PageError:
         is_unanswered = bool(self.resource) and self.message.startswith("net::")
         cause = cause_of(self.url) if is_unanswered else ""
         return replace(self, message=cause) if cause else self
+
+
+Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
+"""Receives address, status and headers of a document as soon as they are there, names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)

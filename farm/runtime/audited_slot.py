@@ -13,14 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
-from farm.model.page import PageSnapshot, RenderedPage, Renderer
+from farm.model.page import Answered, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.model.tiers import Evidence, TierNote, TierNotes
 from farm.policy.page_diff import MOST_VISITS, PageFacts, difference
 from farm.policy.retry import THROTTLING
 from farm.policy.tiers import RenderPlan
 from farm.policy.verdict import SERVER_ERRORS
-from farm.runtime.ports import Answered, Detect
+from farm.runtime.ports import Detect
 from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import TieredSlot
 

@@ -4,7 +4,7 @@ Adapters implement them structurally, and `app` wires them; none is imported her
 errors of `model.errors`, and returns within a deadline of its own.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from farm.model.errors import SlotLost
 from farm.model.handling import DeadPage, FollowedLink, PageHandled, VisitedPage
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import Ack, Bury, FailedVisit, Judgement, RedirectOutcome, Release, Retry, Settled
-from farm.model.page import Detection, HashRouter, Link, PageSnapshot, RenderedPage
+from farm.model.page import Answered, Detection, HashRouter, Link, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.proxies import Outcome
@@ -118,10 +118,6 @@ class SlotEgress(Protocol):
     def shortfall(self, url: str) -> EgressFailure | None:
         """Return why a part of the page is missing, because of the proxy or the cap; None if none is."""
         ...
-
-
-Answered = Callable[[str, int, Mapping[str, str]], Awaitable[None]]
-"""Receives the address, the status and the headers of a document, names in lower case."""
 
 
 class Slot(Protocol):

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.memory import MemoryReading, ReclaimAction
 from farm.model.outcome import FailureKind
-from farm.model.page import Finding, PageSnapshot, RenderedPage, Renderer
+from farm.model.page import Answered, Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
-from farm.runtime.ports import Answered, Detect, Slot, SlotPool
+from farm.runtime.ports import Detect, Slot, SlotPool
 
 log = logging.getLogger("farm.renderers")
 UNUSED_VISITS = 40

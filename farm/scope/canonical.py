@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ada_url import join_url, normalize_url
 
 from farm.model.outcome import SkipReason
+from farm.model.text import well_formed
 from farm.model.url import HashRoutes
 
 VERSION = 1
@@ -112,7 +113,7 @@ def _parse(raw: str, base: str | None) -> str:
     except ValueError:
         # The parser takes UTF-8 only. A lone surrogate, which a page's script can put into a link, is
         # read as browsers read it: as the replacement character.
-        whole = raw.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        whole = well_formed(raw)
         if whole == raw:
             raise
         return normalize_url(whole) if base is None else join_url(base, whole)
@@ -125,7 +126,7 @@ def has_credentials(raw: str) -> bool:
 
 def _refusal(reason: SkipReason, text: str) -> Refusal:
     # Cut before the search: text beyond the limit is never shown, and a huge input stays cheap.
-    shown = text[:MAX_CHARS].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    shown = well_formed(text[:MAX_CHARS])
     return Refusal(reason, _USERINFO.sub(r"\1", shown))
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from farm.model.errors import OutputUnwritable, UsageError
+from farm.model.text import utf_8
 from farm.resources.files import sync_folder
 from farm.sinks.files import Files
 from farm.sinks.frames import ZstdFraming, framing_of
@@ -20,7 +21,7 @@ _PATH = re.compile(rf"{FOLDERS['html']}/[0-9a-f]{{2}}/([0-9a-f]{{64}})\.html\.(?
 
 def body_path(html: str) -> str:
     """Return the path in the output folder of the file with this HTML."""
-    digest = sha256(_encoded(html)).hexdigest()
+    digest = sha256(utf_8(html)).hexdigest()
     return f"{FOLDERS['html']}/{digest[:2]}/{digest}.html.{_suffix()}"
 
 
@@ -36,7 +37,7 @@ def write_body(folder: Path, files: Files, path: str, html: str) -> None:
         raise OutputUnwritable(
             f"{target} cannot be written ({error.strerror}); check its permissions, or choose another --output"
         ) from error
-    files.write(path, framing_of(path).pack(_encoded(html)))
+    files.write(path, framing_of(path).pack(utf_8(html)))
 
 
 def read_body(folder: Path, path: str) -> str:
@@ -61,14 +62,6 @@ def read_body(folder: Path, path: str) -> str:
             f"{folder / path!s:.300} is not the HTML that its name says; it was changed, or cut off by a crash."
         )
     return html.decode()
-
-
-def _encoded(html: str) -> bytes:
-    try:
-        return html.encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, which the records' own lines replace too.
-        return html.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 @cache

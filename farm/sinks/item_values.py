@@ -10,6 +10,7 @@ from typing import Any
 from farm.model.errors import RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import ITEM_KEYS, ItemColumns, ItemType, Record
+from farm.model.text import well_formed
 from farm.sinks.record import json_line
 
 ITEMS = "items"
@@ -39,7 +40,7 @@ def plain_value(value: Any) -> str | int | float | bool | None:
         return value
     if not isinstance(value, str):
         return as_json(value)
-    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return well_formed(value)
 
 
 def rows_of_items(record: Record) -> Sequence[Mapping[str, Any]] | None:

@@ -17,6 +17,7 @@ from farm.model.page import Capture, Detection, FetchedResponse, PageError, Rend
 from farm.model.record import RECORD_SCHEMA, SNAPSHOTS, Record
 from farm.model.secret import MASK, USERINFO, is_secret_header, without_credentials
 from farm.model.task import Lease
+from farm.model.text import well_formed
 from farm.model.url import record_id
 
 FOLDERS = {
@@ -298,7 +299,7 @@ def _encoded(fields: Mapping[str, Any]) -> bytes:
 
 def _repaired(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return well_formed(value)
     if isinstance(value, Mapping):
         return {_repaired(key): _repaired(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):

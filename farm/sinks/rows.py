@@ -7,6 +7,7 @@ from typing import Any
 from farm.model.errors import RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import COLUMNS, Batch, Record
+from farm.model.text import well_formed
 from farm.sinks.record import json_line
 
 Row = tuple[str | int | bool | None, ...]
@@ -68,12 +69,7 @@ def typed_value(value: Any, kind: str, *, nul: bool = True) -> str | int | bool 
 def _text(value: Any, *, nul: bool) -> str:
     if not isinstance(value, str):
         raise _corrupt(f"{type(value).__name__} is not a text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # A page's script can put half of a surrogate pair into a text, which no UTF-8 can hold.
-        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text: str = value
+    text = well_formed(value)
     return text if nul or "\0" not in text else text.replace("\0", "\ufffd")
 
 

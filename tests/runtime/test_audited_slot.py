@@ -7,13 +7,12 @@ import pytest
 
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.outcome import FailureKind
-from farm.model.page import Detection, Finding, Link, RenderedPage, Renderer
+from farm.model.page import Answered, Detection, Finding, Link, RenderedPage, Renderer
 from farm.model.task import Lease
 from farm.model.tiers import Evidence, TierNote, TierState
 from farm.policy.renderers import RendererRules, RenderMode, SiteRenderers
 from farm.policy.tiers import TierParams
 from farm.runtime.audited_slot import AuditedSlot
-from farm.runtime.ports import Answered
 from farm.runtime.template_book import TemplateBook
 from farm.runtime.tiered_slot import TieredSlot
 from tests.runtime.egress_fakes import FakeRepeatedEgress, FakeSlotEgress

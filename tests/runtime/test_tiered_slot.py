@@ -9,9 +9,8 @@ import pytest
 from farm.model.errors import RenderError, RendererUnfit, SlotLost
 from farm.model.memory import Measure, MemoryReading, ReclaimAction
 from farm.model.outcome import FailureKind
-from farm.model.page import Detection, Finding, PageSnapshot, RenderedPage, Renderer
+from farm.model.page import Answered, Detection, Finding, PageSnapshot, RenderedPage, Renderer
 from farm.model.task import Lease
-from farm.runtime.ports import Answered
 from farm.runtime.tiered_slot import UNUSED_VISITS, MissingBrowser, TieredPool, TieredSlot
 from tests.runtime.egress_fakes import FakeRepeatedEgress
 from tests.runtime.visit_fakes import lease, page

@@ -10,13 +10,13 @@ from farm.model.errors import SlotLost
 from farm.model.event import Event
 from farm.model.handling import FollowedLink
 from farm.model.outcome import Ack, Bury, FailedVisit, RedirectOutcome, Release, Retry, Settled, SkipReason
-from farm.model.page import Detection, HashRouter, Link, PageSnapshot, RenderedPage
+from farm.model.page import Answered, Detection, HashRouter, Link, PageSnapshot, RenderedPage
 from farm.model.record import Batch, Record, Skip
 from farm.model.task import Idle, Lease, LeaseRequest, UrlTask
 from farm.policy.retry import RetryParams
 from farm.runtime.control import Control
 from farm.runtime.heartbeat import Heartbeat
-from farm.runtime.ports import Answered, Frontier
+from farm.runtime.ports import Frontier
 from farm.runtime.user_code import UserCode
 from farm.runtime.visit import VisitNotes, WorkerDeps, WorkerParams
 from farm.runtime.worker import Worker
