@@ -4,10 +4,11 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import Any, Literal, Unpack, cast
 
+from farm.api.early_pages import EarlyPages
 from farm.api.following import RunFollower, run_to_end
 from farm.api.handlers import NO_PATTERN, D, E, F, Handlers, L
 from farm.api.loading import load_attribute
@@ -30,6 +31,8 @@ Seeds = str | Mapping[str, Any] | Iterable[str | Mapping[str, Any]]
 """The seeds: a URL, or several; each may also be an object of a seeds file, `{"url": ..., "meta": {...}}`."""
 STREAM_MOST = 16
 """How many records may wait to be read; no page is started meanwhile."""
+EARLY_MOST = 16
+"""How many pages wait for their turn in memory; the others wait in a file."""
 
 
 class Farm:
@@ -181,28 +184,34 @@ class Farm:
         """Render pages, without a crawl and without handlers, and yield each when it is complete.
 
         For each URL there is a record or, if it could not be rendered, a DeadPage with the reason; a repeated URL
-        counts once. `ordered` keeps the order of the URLs: records that are too early wait in memory.
-        No file is kept. Raises like `run`.
+        counts once. `ordered` keeps the order of the URLs: of the pages that are too early `EARLY_MOST` wait in
+        memory, and the others in the temporary folder, so that a slow page holds up no other. A reader that is
+        slow holds them up: while `STREAM_MOST` wait to be read, no page is started. No file is kept. Raises like
+        `run`, and OutputUnwritable if the temporary folder is full.
         """
         stream, given = RecordStream(STREAM_MOST), list(urls)
         if not given:
             return
         async with render_plan(self._settings, given, stream, self.handlers.login) as plan:
             turns = deque(dict.fromkeys(seed.url for seed in plan.seeds))
-            early: dict[str, PageRecord | DeadPage] = {}
             left = set(turns)
-            async with aclosing(self._read(lambda: plan, stream, [])) as taken:
-                async for one in taken:
-                    page = rendered(one)
-                    url = page.url if isinstance(page, DeadPage) else page["url"]
-                    left.discard(url)
-                    early[url] = page if isinstance(page, DeadPage) else cast("PageRecord", page)
-                    while early and (not ordered or (turns and turns[0] in early)):
-                        yield early.pop(turns.popleft() if ordered else url)
-            # What nobody came to before a stop, or whose end nobody told, does not hold up what waits behind it.
-            for url in turns:
-                if ordered or url in left:
-                    yield early.get(url) or DeadPage(url, "stopped", "the run was stopped before", 0)
+            with closing(EarlyPages(plan.output.parent, EARLY_MOST)) as early:
+                async with aclosing(self._read(lambda: plan, stream, [])) as taken:
+                    async for one in taken:
+                        page = rendered(one)
+                        url = page.url if isinstance(page, DeadPage) else page["url"]
+                        left.discard(url)
+                        if not ordered:
+                            yield cast("PageRecord | DeadPage", page)
+                            continue
+                        await early.put(url, page)
+                        while turns and turns[0] in early:
+                            yield cast("PageRecord | DeadPage", await early.pop(turns.popleft()))
+                # What nobody came to before a stop, or whose end nobody told, does not hold up what waits behind.
+                for url in turns:
+                    if ordered or url in left:
+                        kept = cast("PageRecord | DeadPage | None", await early.pop(url))
+                        yield kept or DeadPage(url, "stopped", "the run was stopped before", 0)
 
     def stop(self) -> None:
         """Finish the pages under way and end the runs, also that of `farm run --app`; from any thread."""

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from farm import DeadPage, Farm, Page, PageNotRendered, Record, Summary, UsageError
+from farm.api import farm as api_farm
 from farm.api import rendering
 from farm.api.farm import STREAM_MOST
 from farm.app.preflight import RunPlan, preflight
@@ -174,8 +175,11 @@ async def test_a_plan_is_made_beside_the_callers_loop(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_many_pages_are_rendered(shop: Shop, options: dict[str, Any], *, ordered: bool) -> None:
-    """Each once, with the reason where none came, in the order that was requested."""
+async def test_many_pages_are_rendered(
+    shop: Shop, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, ordered: bool
+) -> None:
+    """Each once, with the reason where none came, in the order that was requested, whatever waits in a file."""
+    monkeypatch.setattr(api_farm, "EARLY_MOST", 0)
     farm = Farm(**{**options, "retries": 0})
     urls = [shop.at(one.path) for one in catalogue.CATEGORIES]
     urls[1:1] = ["http://127.0.0.1:9/", urls[0]]
