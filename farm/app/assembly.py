@@ -1,7 +1,6 @@
 """The node of one process: its parts, each opened after those that it needs."""
 
 import asyncio
-import resource
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -39,6 +38,7 @@ from farm.policy.memory import MemoryParams
 from farm.policy.retry import RetryParams
 from farm.resources.host_load import CpuUsage, HostLoad
 from farm.resources.memory import MemoryMeter, MemorySampler, machine_bytes, renderer_cap_bytes
+from farm.resources.processes import fd_limit
 from farm.runtime.control import ByteBudget, Control, ending_from_thread
 from farm.runtime.egress_route import DirectRoute
 from farm.runtime.flow import FlowMeter, FlowReporter, OwnLimits
@@ -288,7 +288,7 @@ def _governor_params(plan: RunPlan, cap_bytes: int, folder: Path) -> GovernorPar
         CpuParams(seek=plan.first_contexts is not None),
         plan.first_contexts,
         free_bytes={str(folder): FOLDER_BYTES, **SHARED_MEMORY},
-        fds=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        fds=fd_limit(),
     )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -28,8 +27,10 @@ from farm.model.errors import (
 )
 from farm.model.url import ANY_SUBDOMAIN
 from farm.monitor.figures import size
+from farm.policy.capacity import contexts_for_files, files_needed
 from farm.resources.files import FolderLock, write_atomically
 from farm.resources.memory import machine_bytes
+from farm.resources.processes import allow_most_files
 from farm.runtime.reaper import Reaper
 from farm.scope.rules import ScopeKind, ScopeRules
 from farm.scope.seeds import given_seeds
@@ -278,10 +279,14 @@ def _memory() -> Check:
 
 
 def _files() -> Check:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < FDS_WANTED:
-        return Check("files", "warning", f"{soft} open files are allowed (at most {hard}); `ulimit -n 4096`.")
-    return Check("files", "ok", f"{soft} open files are allowed")
+    files = allow_most_files()
+    if files < files_needed(1):
+        text = f"{files} open files are allowed, and one context needs {files_needed(1)}"
+        return Check("files", "error", f"{text}; `ulimit -n {FDS_WANTED}`.", UsageError.exit_code)
+    text = f"{files} open files are allowed, enough for {contexts_for_files(files):,} contexts"
+    if files < FDS_WANTED:
+        return Check("files", "warning", f"{text}; for more `ulimit -n {FDS_WANTED}`.")
+    return Check("files", "ok", text)
 
 
 def _room(folder: Path) -> Check:

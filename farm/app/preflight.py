@@ -24,6 +24,7 @@ from farm.app.rendering import (
     run_browser,
     why_all_by_browser,
 )
+from farm.app.sizes import check_files, check_processes, check_sizes
 from farm.browser.chromium import BrowserBinary
 from farm.browser.consent import check_rules
 from farm.browser.login import LoginFlow
@@ -37,22 +38,17 @@ from farm.extract.parser_pool import check_packages
 from farm.light.program import find_program
 from farm.model.errors import UsageError
 from farm.model.url import origin_of
-from farm.monitor.figures import size
 from farm.policy.capacity import (
-    LEAST_BUDGET_BYTES,
-    SizeFault,
     automatic_contexts,
     automatic_engines,
-    automatic_processes,
+    contexts_for_files,
     first_contexts,
-    most_contexts,
-    size_fault,
 )
 from farm.policy.proxies import depends_on_site
 from farm.policy.renderers import RenderMode
 from farm.resources.host_load import usable_cores
 from farm.resources.memory import machine_bytes
-from farm.resources.processes import fd_limit
+from farm.resources.processes import allow_most_files
 from farm.runtime.ports import PageHandling
 from farm.runtime.record_stream import RecordStream
 from farm.scope.rules import ScopeKind, ScopeRules
@@ -63,7 +59,6 @@ from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
 from farm.settings.origin import flags_of, holds_without_flag
 from farm.settings.stored import DECLARATION, agreed_settings
-from farm.settings.units import Memory
 from farm.sinks.address import check_sinks
 from farm.sinks.written_paths import check_paths
 
@@ -212,9 +207,11 @@ def preflight(
     browser = run_browser(settings, asked, may_ask=handling is not None, is_required=not is_joining)
     check_renderers(settings, asked, declaration)
     is_cheap = {*CHEAP} >= {mode.renderer for mode in renderer_rules(settings, asked).modes}
-    budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, fd_limit(), is_cheap=is_cheap)
-    contexts = settings.contexts or automatic_contexts(budget, usable_cores())
+    budget = check_sizes(settings.memory, machine_bytes(), settings.contexts, is_cheap=is_cheap)
+    files = allow_most_files()
+    contexts = settings.contexts or min(automatic_contexts(budget, usable_cores()), contexts_for_files(files))
     processes = check_processes(settings.processes, contexts, budget)
+    check_files(contexts, processes, files)
     engines = min(contexts, max(processes, settings.engines or automatic_engines(contexts)))
     if (settings.engines or 0) > contexts:
         warnings += (
@@ -270,57 +267,6 @@ def _consequences(settings: RunSettings) -> tuple[str, ...]:
     flag = why_all_by_browser(settings)
     by_browser = (f"--render auto leaves every page to the browser, which {flag} needs.",) if flag else ()
     return (*insecure, *by_browser)
-
-
-def check_processes(processes: int | None, contexts: int, budget_bytes: int) -> int:
-    """Return the number of the node's processes; raises UsageError if one would have no context or no memory."""
-    if processes is None:
-        return automatic_processes(usable_cores(), contexts, budget_bytes)
-    if processes > contexts:
-        raise UsageError(
-            f"--processes {processes}: each needs a context, and there are {contexts}; give fewer, or more "
-            "--contexts."
-        )
-    if processes > 1 and budget_bytes // processes < LEAST_BUDGET_BYTES:
-        raise UsageError(
-            f"--processes {processes}: a budget of {size(budget_bytes)} gives each "
-            f"{size(budget_bytes // processes)}, and one browser with one page needs {size(LEAST_BUDGET_BYTES)}; "
-            "give fewer, or more --memory."
-        )
-    return processes
-
-
-def check_sizes(
-    memory: Memory, machine_bytes: int, contexts: int | None, fds: int, *, is_cheap: bool = False
-) -> int:
-    """Return the budget in bytes; raises UsageError if it, or the given number of contexts, is not possible.
-
-    `machine_bytes` has the machine or its cgroup, `fds` files a process may open; `is_cheap` is without a browser.
-    """
-    budget = memory.of(machine_bytes)
-    match size_fault(budget, machine_bytes, contexts, fds, is_cheap=is_cheap):
-        case SizeFault.ABOVE_MACHINE:
-            raise UsageError(
-                f"--memory {memory.text}: this machine, or its container, has {size(machine_bytes)}; "
-                "give less, or a share such as 75%."
-            )
-        case SizeFault.BELOW_LEAST:
-            raise UsageError(
-                f"--memory {memory.text}: that is {size(budget)}, and one browser with one page needs "
-                f"{size(LEAST_BUDGET_BYTES)}; give more."
-            )
-        case SizeFault.MORE_THAN_MEMORY:
-            raise UsageError(
-                f"--contexts {contexts}: a budget of {size(budget)} has space for "
-                f"{most_contexts(budget, is_cheap=is_cheap):,} at most; give fewer, or auto."
-            )
-        case SizeFault.MORE_THAN_FILES:
-            raise UsageError(
-                f"--contexts {contexts}: that takes more files than the {fds:,} that a process may have open "
-                "here; give fewer, or raise `ulimit -n`."
-            )
-        case None:
-            return budget
 
 
 def _check_packages(settings: RunSettings) -> None:

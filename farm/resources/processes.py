@@ -18,6 +18,8 @@ HAS_PROC = (PROC / "self" / "statm").exists()
 HAS_CHILDREN = (PROC / "self" / "task" / str(os.getpid()) / "children").exists()
 POLL_S = 0.01
 LOWEST_PRIORITY = 19
+MOST_FILES = 2**16
+"""More than any run opens."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _KIB = 1024
 
@@ -126,8 +128,24 @@ def open_files() -> int:
 
 
 def fd_limit() -> int:
-    """Return how many files a process may have open."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    """Return how many files this process may have open, at most `MOST_FILES`."""
+    return _within_most(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def allow_most_files() -> int:
+    """Raise the soft limit of open files to the hard one, up to `MOST_FILES`; return what is allowed now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _within_most(hard)
+    if _within_most(soft) < most:
+        # A system may have a lower limit of its own than the hard one.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return fd_limit()
+
+
+def _within_most(files: int) -> int:
+    # RLIM_INFINITY is less than any number.
+    return MOST_FILES if files == resource.RLIM_INFINITY else min(files, MOST_FILES)
 
 
 def works_elsewhere(pid: int, folder: Path) -> bool:

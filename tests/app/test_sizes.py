@@ -1,13 +1,20 @@
 """What a machine cannot carry is answered at once; where a crawl's files are by default."""
 
+import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import farm
 from farm.app.access import output_folder
-from farm.app.preflight import check_sizes, preflight
+from farm.app.preflight import preflight
+from farm.app.sizes import check_files, check_sizes
 from farm.model.errors import UsageError
 from farm.model.url import HashRoutes
+from farm.resources.processes import MOST_FILES
 from farm.scope.rules import ScopeKind
 from farm.scope.seeds import parse_seed
 from farm.settings.commands import RunSettings
@@ -17,22 +24,76 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("memory", "contexts", "fds", "said"),
+    ("memory", "contexts", "said"),
     [
-        ("500GiB", None, 1024, "has 24.0 GiB"),
-        ("50MiB", None, 1024, "needs 384.0 MiB"),
-        ("1%", None, 1024, "needs 384.0 MiB"),
-        ("75%", 1_000_000, 10**9, "--contexts 1000000: a budget of 18.0 GiB has space for"),
-        ("75%", 500, 1024, "ulimit -n"),
+        ("500GiB", None, "has 24.0 GiB"),
+        ("50MiB", None, "needs 384.0 MiB"),
+        ("1%", None, "needs 384.0 MiB"),
+        ("75%", 1_000_000, "--contexts 1000000: a budget of 18.0 GiB has space for"),
     ],
 )
-def test_a_number_that_cannot_be_meant_is_refused(
-    memory: str, contexts: int | None, fds: int, said: str
-) -> None:
+def test_a_number_that_cannot_be_meant_is_refused(memory: str, contexts: int | None, said: str) -> None:
     """With what the machine has."""
     with pytest.raises(UsageError) as error:
-        check_sizes(parse_memory(memory), 24 * GIB, contexts, fds)
+        check_sizes(parse_memory(memory), 24 * GIB, contexts)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("contexts", "processes", "files", "said"),
+    [
+        (1, 1, 72, None),
+        (200, 2, 1024, None),
+        (1, 1, 70, "the process needs 72 open files and may have 70 here; allow 72 with"),
+        (500, 1, 1024, "the process needs 4,064 open files and may have 1,024 here; give 120 contexts, or"),
+        (500, 2, 1024, "each process needs 2,064 open files and may have 1,024 here; give 240 contexts, or"),
+    ],
+)
+def test_contexts_need_open_files(contexts: int, processes: int, files: int, said: str | None) -> None:
+    """The sentence says how many, how many there may be, and both remedies where there are two."""
+    if said is None:
+        check_files(contexts, processes, files)
+    else:
+        with pytest.raises(UsageError) as error:
+            check_files(contexts, processes, files)
+        assert str(error.value).startswith(f"--contexts {contexts}: {said} ")
+        assert str(error.value).endswith(" with `ulimit -n`.")
+
+
+def test_a_run_with_too_few_open_files_does_not_begin(tmp_path: Path) -> None:
+    """It says so in one sentence, and creates nothing."""
+    hard = (70, 70)
+    ended = subprocess.run(
+        [sys.executable, "-m", "farm.cli.main", "run", "http://a.example/", "--render", "fetch"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(farm.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, hard),
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "the process needs 72 open files and may have 70 here; allow 72 with `ulimit -n`." in " ".join(
+        ended.stderr.split()
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_number_of_contexts_is_automatically_within_the_open_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A limit of the shell's alone is raised first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    settings = RunSettings(urls=("http://a.example/",), output=tmp_path, render="fetch")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+        preflight(settings)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, MOST_FILES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    monkeypatch.setattr("farm.app.preflight.allow_most_files", lambda: 80)
+    assert preflight(settings).contexts == 2
 
 
 @pytest.mark.parametrize(("render", "is_taken"), [("light", True), ("fetch", True), ("auto", False)])
@@ -61,7 +122,7 @@ def test_more_contexts_fit_where_no_page_is_to_have_a_browser(
 )
 def test_numbers_that_people_use_are_taken(memory: str, contexts: int | None) -> None:
     """Also tight ones: the budget is what holds them."""
-    assert check_sizes(parse_memory(memory), 24 * GIB, contexts, 1024) == parse_memory(memory).of(24 * GIB)
+    assert check_sizes(parse_memory(memory), 24 * GIB, contexts) == parse_memory(memory).of(24 * GIB)
 
 
 @pytest.mark.parametrize(

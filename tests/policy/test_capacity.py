@@ -16,6 +16,8 @@ from farm.policy.capacity import (
     Workload,
     automatic_engines,
     automatic_processes,
+    contexts_for_files,
+    files_needed,
     million_pages,
     most_of,
     plan,
@@ -190,24 +192,31 @@ def test_a_limit_is_raised_at_once_and_lowered_by_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget_mib", "contexts", "fds", "found"),
+    ("budget_mib", "contexts", "found"),
     [
-        (1025, None, 1024, SizeFault.ABOVE_MACHINE),
-        (1024, None, 1024, None),
-        (383, None, 1024, SizeFault.BELOW_LEAST),
-        (384, 1, 1024, None),
-        (384, 2, 1024, SizeFault.MORE_THAN_MEMORY),
-        (1024, 41, 1024, None),
-        (1024, 42, 1024, SizeFault.MORE_THAN_MEMORY),
-        (1024, 3, 12, None),
-        (1024, 4, 12, SizeFault.MORE_THAN_FILES),
+        (1025, None, SizeFault.ABOVE_MACHINE),
+        (1024, None, None),
+        (383, None, SizeFault.BELOW_LEAST),
+        (384, 1, None),
+        (384, 2, SizeFault.MORE_THAN_MEMORY),
+        (1024, 41, None),
+        (1024, 42, SizeFault.MORE_THAN_MEMORY),
     ],
 )
 def test_what_a_machine_of_one_gibibyte_cannot_be_asked_for(
-    budget_mib: int, contexts: int | None, fds: int, found: SizeFault | None
+    budget_mib: int, contexts: int | None, found: SizeFault | None
 ) -> None:
     """The first reason is the one to mend first."""
-    assert size_fault(budget_mib * 2**20, 2**30, contexts, fds) is found
+    assert size_fault(budget_mib * 2**20, 2**30, contexts) is found
+
+
+@given(st.integers(72, 2**16), st.integers(1, 64))
+def test_the_contexts_that_files_suffice_for_are_the_most(files: int, processes: int) -> None:
+    """One more for each process would need more; fewer than one there are never."""
+    contexts = contexts_for_files(files)
+    assert files_needed(contexts) <= files < files_needed(contexts + 1)
+    assert files_needed(processes * contexts, processes) == files_needed(contexts)
+    assert contexts_for_files(71) == contexts_for_files(0) == 1
 
 
 def test_so_many_contexts_share_an_engine() -> None:
