@@ -24,6 +24,7 @@ from farm.egress.authority import Authority, TunnelForbidden, Unreachable
 from farm.egress.connection import Connection, GatewayParams, Traffic
 from farm.egress.guard import OTHER_PROTOCOLS, Guard, IPAddress, is_this_machine
 from farm.egress.hosts import DeadHosts, Resolver
+from farm.egress.shortage import SHORTAGE, Shortages, is_shortage
 from farm.egress.upstream import Upstream, open_socks, open_tunnel
 from farm.model.egress import EgressFault
 from farm.model.errors import UsageError
@@ -53,6 +54,8 @@ class Dialer:
         self._params = params
         self._own_ports = own_ports
         self._now = now
+        self.shortages = Shortages(now)
+        """When this machine could open no connection."""
         self._dead = DeadHosts(params.dead_first_s, params.dead_longest_s, params.connect_s)
         self._tls: ssl.SSLContext | None = None
         self._without_tunnel: set[tuple[Upstream, int]] = set()
@@ -108,6 +111,10 @@ class Dialer:
                 return await dialling
         except TimeoutError:
             raise late() from None
+        except Unreachable as unreachable:
+            if unreachable.failure.fault is EgressFault.SHORTAGE:
+                self.shortages.note()
+            raise
 
     async def _directly(
         self, authority: Authority, traffic: Traffic, *, recall: bool, is_part: bool
@@ -122,6 +129,8 @@ class Dialer:
             connection = await self._in_time(self._direct(authority, traffic, is_part=is_part), lambda: late)
         except Unreachable as unreachable:
             failure, certain = unreachable.failure, unreachable.certain
+            if failure.fault is EgressFault.SHORTAGE:
+                raise  # it says nothing about the host
             if failure.fault is EgressFault.DNS:
                 self._dead.failed(host, failure, began, self._now(), certain=certain)
             else:
@@ -141,11 +150,9 @@ class Dialer:
         try:
             return await self._open(allowed, authority.port, traffic)
         except OSError as error:
-            # Other errors may be this machine's own: no network, no more files.
+            # Other errors may be this machine's own: no network.
             certain = isinstance(error, ConnectionRefusedError)
-            raise Unreachable(
-                EgressFault.CONNECT, f"{authority}: {_sentence(error)}", certain=certain
-            ) from None
+            raise _unreachable(EgressFault.CONNECT, str(authority), error, certain=certain) from None
 
     async def _via_proxy(
         self, authority: Authority, attempt: "_ProxyAttempt", traffic: Traffic
@@ -176,13 +183,15 @@ class Dialer:
         try:
             return await self._open(at, upstream.port, traffic, tls, upstream.host)
         except OSError as error:  # ssl's errors are among them
-            raise Unreachable(EgressFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+            raise _unreachable(EgressFault.UPSTREAM, str(upstream), error) from None
 
     async def _proxy_addresses(self, upstream: Upstream) -> Sequence[IPAddress]:
         literal = _literal_addresses(Authority(upstream.host, upstream.port))
         try:
             return literal or await self._resolver.resolve(upstream.host)
         except Unreachable as unreachable:
+            if unreachable.failure.fault is EgressFault.SHORTAGE:
+                raise
             raise Unreachable(EgressFault.UPSTREAM, unreachable.failure.detail) from None
 
     async def _socks(
@@ -192,7 +201,7 @@ class Dialer:
         try:
             sock = await open_socks(upstream, at, authority, known)
         except OSError as error:
-            raise Unreachable(EgressFault.UPSTREAM, f"{upstream}: {_sentence(error)}") from None
+            raise _unreachable(EgressFault.UPSTREAM, str(upstream), error) from None
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
@@ -280,8 +289,10 @@ class _ProxyAttempt:
         return Unreachable(fault, f"{self.upstream} did not connect in time")
 
 
-def _sentence(error: OSError) -> str:
-    return error.strerror or type(error).__name__
+def _unreachable(fault: EgressFault, what: str, error: OSError, *, certain: bool = False) -> Unreachable:
+    if is_shortage(error):
+        return Unreachable(SHORTAGE.fault, SHORTAGE.detail)
+    return Unreachable(fault, f"{what}: {error.strerror or type(error).__name__}", certain=certain)
 
 
 def _literal_addresses(authority: Authority) -> tuple[IPAddress, ...]:

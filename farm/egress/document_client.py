@@ -25,6 +25,7 @@ from farm.egress.document_http1 import Http1Connection
 from farm.egress.document_http2 import PROTOCOL, Headers, Http2Connection, NotHttp2, RequestReset
 from farm.egress.gateway import SlotProxy
 from farm.egress.response import HEADERS
+from farm.egress.shortage import is_shortage
 from farm.model.egress import DocumentAnswer, flat_headers
 from farm.model.errors import RenderError, RendererUnfit, UsageError
 from farm.model.outcome import FailureKind
@@ -203,7 +204,12 @@ class DocumentClient:
             return kept
         self.close()
         scheme, host, port = request.key
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._slot_proxy.port, limit=_CHUNK)
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._slot_proxy.port, limit=_CHUNK)
+        except OSError as error:
+            if is_shortage(error):
+                self._slot_proxy.note_shortage()
+            raise
         # To the gateway a plain request is in absolute form.
         http1 = Http1Connection(reader, writer, b"" if scheme == "https" else b"http://")
         self._open = opened = _Open(request.key, reader, writer, http1)

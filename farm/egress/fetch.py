@@ -20,8 +20,9 @@ from ada_url import join_url
 from farm.egress.authority import DETAIL_CHARS
 from farm.egress.gateway import Gateway, SlotProxy
 from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
+from farm.egress.shortage import SHORTAGE, is_shortage
 from farm.egress.upstream import Upstream
-from farm.model.egress import EgressFault, Fetched, FetchFailed
+from farm.model.egress import EgressFailure, EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
 
 REDIRECTS = 5
@@ -70,7 +71,12 @@ class Fetcher:
         `take` receives the body of a 200 in pieces; without it the body is returned. Raises nothing of the
         network.
         """
-        slot_proxy = await self._gateway.open("fetch", upstream)
+        try:
+            slot_proxy = await self._gateway.open("fetch", upstream)
+        except OSError as error:
+            # All ports of this machine are taken, if it is not the descriptors.
+            own = SHORTAGE if is_shortage(error) else EgressFailure(SHORTAGE.fault, f"this machine: {error}")
+            return FetchFailed(FailureKind.NETWORK, own.detail, own)
         try:
             async with asyncio.timeout(deadline_s or self._params.deadline_s):
                 answer = await self._once(slot_proxy, url, cap_bytes, take)
@@ -87,6 +93,8 @@ class Fetcher:
             return FetchFailed(FailureKind.TLS, f"{url}: {error.reason or 'no TLS'}", slot_proxy.failure(url))
         except (OSError, EOFError, ValueError, h11.ProtocolError, zlib.error) as error:
             # ValueError: of a malformed URL, such as a port of six digits or a character that HTTP does not allow.
+            if is_shortage(error):
+                slot_proxy.note_shortage()
             failure = slot_proxy.failure(url)
             kind = FailureKind.NETWORK
             if failure is not None and failure.fault is EgressFault.TIMEOUT:

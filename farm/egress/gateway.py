@@ -11,7 +11,9 @@ tell, a farm with paid proxies or allowed networks belongs on a machine, or in a
 """
 
 import asyncio
+import errno
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +25,7 @@ from farm.egress.guard import Guard
 from farm.egress.hosts import Lookup, Resolver, system_lookup
 from farm.egress.peer import PeerCheck
 from farm.egress.session import Session, SlotProxyState
+from farm.egress.shortage import is_shortage
 from farm.egress.upstream import Upstream
 from farm.egress.visit import Ask, NavigationHold, Visit
 from farm.model.egress import EgressFailure, EgressFault
@@ -47,8 +50,11 @@ class SlotProxy:
         self._peers = peers
         self._dialer = dialer
         self._params = params
+        self._shortages = dialer.shortages
         self._state = SlotProxyState(
-            upstream=upstream, traffic=Traffic(carried=carried, on_excess=self._overflow)
+            visit=Visit(shortages=self._shortages.count),
+            upstream=upstream,
+            traffic=Traffic(carried=carried, on_excess=self._overflow),
         )
         self._received_before = 0
         self._sessions: dict[asyncio.Task[None], Session] = {}
@@ -79,7 +85,7 @@ class SlotProxy:
         authority = authority_of(url)
         host = authority.host if authority is not None else ""
         # Requests still under way record their end in the previous visit.
-        visit = self._state.visit = Visit(host=host, is_retry=is_retry)
+        visit = self._state.visit = Visit(host=host, is_retry=is_retry, shortages=self._shortages.count)
         if ask is not None and authority is not None:
             visit.hold = NavigationHold(authority, ask)
         for session in self._sessions.values():
@@ -97,7 +103,9 @@ class SlotProxy:
         if visit.hold is None:
             return
         hold = NavigationHold(visit.hold.authority, visit.hold.ask)
-        visit = self._state.visit = Visit(hold=hold, host=visit.host, is_retry=visit.is_retry)
+        visit = self._state.visit = Visit(
+            hold=hold, host=visit.host, is_retry=visit.is_retry, shortages=self._shortages.count
+        )
         if self._params.visit_bytes:
             self._state.traffic.cap = self._state.traffic.received + self._params.visit_bytes
         for session in self._sessions.values():
@@ -134,24 +142,31 @@ class SlotProxy:
     def failure(self, url: str) -> EgressFailure | None:
         """Return how the visit's last attempt to reach the URL's host and port failed; None if it did not.
 
-        A visit that exceeded its bytes has failed for every URL.
+        A visit that exceeded its bytes has failed for every URL. If nothing else is known, descriptors that were
+        lacking during the visit are the failure: what connects to this port may have had none.
         """
-        authority = authority_of(url)
-        if self._state.visit.excess is not None:
-            return self._state.visit.excess
-        return None if authority is None else self._state.visit.failures.get(authority)
+        authority, visit = authority_of(url), self._state.visit
+        if visit.excess is not None:
+            return visit.excess
+        known = None if authority is None else visit.failures.get(authority)
+        return known or self._shortages.since(visit.shortages)
+
+    def note_shortage(self) -> None:
+        """Record that a client of this port in this process had no descriptor for its connection."""
+        self._shortages.note()
 
     def shortfall(self, url: str) -> EgressFailure | None:
         """Return the failure because of which a page that loaded is incomplete; None if it is complete.
 
-        It is incomplete if it exceeded the bytes of a visit, if the proxy was unreachable for any host, or if a
-        connection through the proxy broke for the page's own host. Other hosts' broken connections do not count.
+        It is incomplete if it exceeded the bytes of a visit, if the proxy was unreachable or this machine had no
+        descriptor for any host, or if a connection through the proxy broke for the page's own host. Other hosts'
+        broken connections do not count.
         """
         visit = self._state.visit
         if visit.excess is not None:
             return visit.excess
         for failure in visit.broken.values():
-            if failure.fault is EgressFault.UPSTREAM:
+            if failure.fault in {EgressFault.UPSTREAM, EgressFault.SHORTAGE}:
                 return failure
         authority = authority_of(url)
         return None if authority is None else visit.broken.get(authority)
@@ -178,13 +193,16 @@ class SlotProxy:
     # -- what the gateway calls
 
     async def listen(self) -> None:
-        """Open the port."""
+        """Open the port; raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
             lambda: Connection(loop, self._params.buffer_bytes, self._state.traffic, self._accept),
             "127.0.0.1",
             0,
         )
+        if not self._server.sockets:
+            # asyncio leaves out what it could not make a socket for, and does not say why.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -273,11 +291,16 @@ class Gateway:
         self._running = True
 
     async def open(self, slot_name: str, upstream: Upstream | None = None) -> SlotProxy:
-        """Open a port for a slot; raises RuntimeError if the gateway is not running."""
+        """Open a port for a slot; raises RuntimeError if the gateway is not running, OSError if there is none."""
         if not self._running or self._peers is None:
             raise RuntimeError("the gateway is not running")
         slot_proxy = SlotProxy(slot_name, self._dialer, self._params, upstream, self._peers, self._carried)
-        await slot_proxy.listen()
+        try:
+            await slot_proxy.listen()
+        except OSError as error:
+            if is_shortage(error):
+                self._dialer.shortages.note()
+            raise
         self._slot_proxies[slot_proxy.port] = slot_proxy
         return slot_proxy
 

@@ -27,6 +27,7 @@ from threading import Thread
 
 from farm.egress.authority import Unreachable
 from farm.egress.guard import IPAddress
+from farm.egress.shortage import SHORTAGE, is_short, is_shortage
 from farm.model.egress import EgressFailure, EgressFault
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
@@ -121,6 +122,9 @@ class Resolver:
                 found = await self._lookup(name)
             addresses = tuple(ip_address(text) for text in found)
         except (OSError, ValueError) as error:  # ValueError: a label that cannot be looked up
+            # The system's resolver needs descriptors too, and does not say that it had none.
+            if is_shortage(error) or (isinstance(error, OSError) and is_short()):
+                raise Unreachable(SHORTAGE.fault, SHORTAGE.detail) from None
             raise Unreachable(
                 EgressFault.DNS, f"{name}: {_sentence(error)}", certain=_is_certain(error)
             ) from None

@@ -18,7 +18,7 @@ MAX_FAILURES = 1024
 Ask = Callable[[str], Awaitable[bool]]
 """Waits until a document of this host (and port) may be requested; returns False if it may not."""
 _NAVIGATES, _DESTINATION = b"upgrade-insecure-requests", b"sec-fetch-dest"
-_BY_PROXY = frozenset({EgressFault.UPSTREAM, EgressFault.TUNNEL})
+_NOT_BY_SITE = frozenset({EgressFault.UPSTREAM, EgressFault.TUNNEL, EgressFault.SHORTAGE})
 
 
 def is_navigation(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -93,13 +93,16 @@ class Visit:
 
     failures: dict[Authority, EgressFailure] = field(default_factory=dict)
     broken: dict[Authority, EgressFailure] = field(default_factory=dict)
-    """The first failure of the proxy per authority: a part of the page is missing, whatever worked later."""
+    """The first failure of the proxy, or of this machine, per authority: a part of the page is missing, whatever
+    worked later."""
     excess: EgressFailure | None = None
     hold: NavigationHold | None = None
     """What its documents wait for; None if they need not wait."""
     host: str = ""
     """The host of its page; empty if the visit has none."""
     is_retry: bool = False
+    shortages: int = 0
+    """How often descriptors had been lacking when it began."""
 
     def note(self, authority: Authority, failure: EgressFailure, *, lacks: bool = True) -> None:
         """Record a failure; beyond `MAX_FAILURES` authorities the oldest is dropped.
@@ -107,7 +110,7 @@ class Visit:
         `lacks` says whether a part of the page is missing because of it.
         """
         self.failures[authority] = failure
-        if lacks and failure.fault in _BY_PROXY and len(self.broken) < MAX_FAILURES:
+        if lacks and failure.fault in _NOT_BY_SITE and len(self.broken) < MAX_FAILURES:
             self.broken.setdefault(authority, failure)
         if len(self.failures) > MAX_FAILURES:
             del self.failures[next(iter(self.failures))]

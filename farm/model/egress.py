@@ -24,6 +24,8 @@ class EgressFault(StrEnum):
     """The farm itself did not send: the site is blocked, or the wait for its pace was too long."""
     TOO_LARGE = "too_large"
     """The visit received more bytes than it may; its connections were closed."""
+    SHORTAGE = "shortage"
+    """This machine has no file descriptor left; neither the site nor a proxy is at fault."""
 
 
 @dataclass(frozen=True, slots=True)

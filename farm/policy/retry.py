@@ -67,9 +67,16 @@ def after_failure(
 
 
 def after_egress_failure(
-    failure: EgressFailure, attempt: int, jitter: float, params: RetryParams, broken: int = 0
+    failure: EgressFailure,
+    attempt: int,
+    jitter: float,
+    params: RetryParams,
+    broken: int = 0,
+    throttled: int = 0,
 ) -> Judgement:
-    """Judge a visit whose main request failed in the gateway; `broken` counts connections that broke.
+    """Judge a visit whose main request failed in the gateway.
+
+    `broken` counts connections that broke, `throttled` how often the URL was put off.
 
     A refused address is a late skip, not a failure. A proxy's fault gives the URL back without an attempt: always
     where the proxy itself is down (it is soon banned), and `broken_cap` times where the site may be at fault.
@@ -78,14 +85,27 @@ def after_egress_failure(
         return SkipReason.PRIVATE_NETWORK
     if failure.fault is EgressFault.TOO_LARGE:
         return Bury(FailureKind.TOO_LARGE, failure.detail)
-    if failure.fault in {EgressFault.UPSTREAM, EgressFault.NOT_NOW}:
-        return Release(f"{'proxy: ' if failure.fault is EgressFault.UPSTREAM else ''}{failure.detail}")
-    if failure.fault is EgressFault.TUNNEL:
-        if broken <= params.broken_cap:
-            return Release(f"proxy: {failure.detail}")
+    if failure.fault is EgressFault.SHORTAGE:
+        return after_shortage(failure, attempt, throttled, jitter, params)
+    if failure.fault is EgressFault.TUNNEL and broken > params.broken_cap:
         return after_failure(FailureKind.PROXY, failure.detail, attempt, jitter, params)
+    if failure.fault in {EgressFault.UPSTREAM, EgressFault.TUNNEL, EgressFault.NOT_NOW}:
+        return Release(f"{'' if failure.fault is EgressFault.NOT_NOW else 'proxy: '}{failure.detail}")
     kind = FailureKind.TIMEOUT if failure.fault is EgressFault.TIMEOUT else FailureKind.NETWORK
     return after_failure(kind, failure.detail, attempt, jitter, params)
+
+
+def after_shortage(
+    failure: EgressFailure, attempt: int, throttled: int, jitter: float, params: RetryParams
+) -> Retry | Bury:
+    """Put a URL off without an attempt, since this machine had no descriptor; at the throttle cap it has failed.
+
+    The delay grows with `throttled`, the number of times that it was put off before; its site is not blocked.
+    """
+    if throttled >= params.throttle_cap:
+        return after_failure(FailureKind.NETWORK, failure.detail, attempt, jitter, params)
+    delay_s = backoff_s(throttled + 1, jitter, params)
+    return Retry(FailureKind.NETWORK, delay_s, failure.detail, throttled=True, blocks_site=False)
 
 
 def requested_settlement(

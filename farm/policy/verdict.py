@@ -29,6 +29,7 @@ from farm.policy.retry import (
     RetryParams,
     after_egress_failure,
     after_failure,
+    after_shortage,
     backoff_s,
     by_browser_first,
     put_off,
@@ -125,6 +126,8 @@ def outcome_of(attempt: Attempt) -> Outcome | None:
         failure = _egress_failure(attempt, failed)
         return after_error(failed.kind) if failure is None else after_fault(failure.fault)
     failure = attempt.egress_failure
+    if failure is not None and failure.fault is EgressFault.SHORTAGE:
+        failure = None
     if failure is not None and failure.fault is not EgressFault.TUNNEL:
         return after_fault(failure.fault)
     outcome = after_page(attempt.status, blocked=attempt.is_blocked)
@@ -203,21 +206,22 @@ def while_robots_closed(
     return Retry(FailureKind.THROTTLED, delay_s, detail, throttled=True)
 
 
-def without_robots(failed: FetchFailed, attempt: int, jitter: float, params: RetryParams) -> Judgement:
+def without_robots(failed: FetchFailed, lease: Lease, jitter: float, params: RetryParams) -> Judgement:
     """Judge a visit whose robots.txt could not be fetched."""
-    if failed.egress_failure is not None and failed.egress_failure.fault is not EgressFault.TUNNEL:
-        return after_egress_failure(failed.egress_failure, attempt, jitter, params)
-    return after_failure(failed.kind, f"robots.txt: {failed.detail}", attempt, jitter, params)
+    failure = failed.egress_failure
+    if failure is not None and failure.fault is not EgressFault.TUNNEL:
+        return after_egress_failure(failure, lease.attempt, jitter, params, throttled=lease.throttled)
+    return after_failure(failed.kind, f"robots.txt: {failed.detail}", lease.attempt, jitter, params)
 
 
 def _egress_failure(attempt: Attempt, failed: Failed) -> EgressFailure | None:
     """Return the gateway's failure where it explains that no page came.
 
     The browser's own error about TLS says more than that the connection broke. A lost slot and a missed
-    deadline have other reasons, unless the gateway cut the visit off.
+    deadline have other reasons, unless the gateway cut the visit off or this machine had no descriptor left.
     """
     failure = attempt.egress_failure
-    if failure is None or failure.fault is EgressFault.TOO_LARGE:
+    if failure is None or failure.fault in {EgressFault.TOO_LARGE, EgressFault.SHORTAGE}:
         return failure
     return failure if failed.on_request and failed.kind is not FailureKind.TLS else None
 
@@ -230,7 +234,7 @@ def _after_no_page(attempt: Attempt, failed: Failed, count: int, params: RetryPa
     attempts, jitter = attempt.lease.attempt, attempt.jitter
     failure = _egress_failure(attempt, failed)
     if failure is not None:
-        return after_egress_failure(failure, attempts, jitter, params, count)
+        return after_egress_failure(failure, attempts, jitter, params, count, attempt.lease.throttled)
     return after_failure(failed.kind, failed.detail, attempts, jitter, params)
 
 
@@ -238,9 +242,13 @@ def _after_incomplete_page(
     attempt: Attempt, outcome: Outcome | None, count: int, params: RetryParams
 ) -> Judgement | None:
     """Judge a page that is a block or incomplete; None if it is kept as it is."""
-    failure = attempt.egress_failure
+    failure, lease = attempt.egress_failure, attempt.lease
+    if failure is not None and failure.fault is EgressFault.SHORTAGE:
+        if lease.throttled < params.throttle_cap:
+            return after_shortage(failure, lease.attempt, lease.throttled, attempt.jitter, params)
+        failure = None  # in the end the page is better than none
     if failure is not None and failure.fault is not EgressFault.TUNNEL:
-        return after_egress_failure(failure, attempt.lease.attempt, attempt.jitter, params, count)
+        return after_egress_failure(failure, lease.attempt, attempt.jitter, params, count)
     if outcome in _REJECTED:
         block = attempt.detection if outcome is Outcome.BLOCKED else None
         return _after_block(block, attempt.status, count, params)

@@ -130,7 +130,7 @@ class RobotsChecker:
         known, spaced_anew = await self._of(origin_of(url))
         jitter = random.random()  # noqa: S311
         if known.failed is not None:
-            return without_robots(known.failed, lease.attempt, jitter, self._retry)
+            return without_robots(known.failed, lease, jitter, self._retry)
         if known.answer is RobotsAnswer.CLOSED:
             return while_robots_closed(
                 known.status, known.retry_after_s, lease.throttled, jitter, self._retry

@@ -6,13 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault
+from farm.model.egress import AllProxiesBanned, EgressFailure, EgressFault, FetchFailed
 from farm.model.outcome import Bury, FailureKind, Judgement, Release, Retry, SkipReason
 from farm.model.page import Detection, Finding
 from farm.model.task import Lease, UrlTask
 from farm.policy.proxies import Outcome
 from farm.policy.retry import RetryParams
-from farm.policy.verdict import Attempt, Failed, answer_of, decide, needs_new_context, outcome_of
+from farm.policy.verdict import (
+    Attempt,
+    Failed,
+    answer_of,
+    decide,
+    needs_new_context,
+    outcome_of,
+    without_robots,
+)
 
 PARAMS = RetryParams(retries=3, base_s=1.0, cap_s=60.0)
 LEASE = Lease(UrlTask("http://a.example/1", "a.example", "f"), "01", 1)
@@ -54,6 +62,7 @@ def test_an_answer_is_kept(status: int) -> None:
     assert judged(replace(BY_PROXY, status=200, detection=LOGIN)) is None
 
 
+PUT_OFF = Retry(FailureKind.NETWORK, 0.5, "why", throttled=True, blocks_site=False)
 WITHOUT_PAGE = [
     (lost(REQUEST), Outcome.UNCLEAR, again(FailureKind.NETWORK, "net::ERR"), 0),
     (lost(DEADLINE), Outcome.SLOW, again(FailureKind.TIMEOUT, "too long"), 0),
@@ -67,6 +76,10 @@ WITHOUT_PAGE = [
     (lost(REQUEST, EgressFault.UPSTREAM), Outcome.DOWN, Release("proxy: why"), None),
     (lost(REQUEST, EgressFault.TUNNEL), Outcome.BROKEN, Release("proxy: why"), None),
     (lost(REQUEST, EgressFault.NOT_NOW), Outcome.UNCLEAR, Release("why"), None),
+    # What this machine lacks is put off, whatever the visit says of itself.
+    (lost(REQUEST, EgressFault.SHORTAGE), Outcome.UNCLEAR, PUT_OFF, None),
+    (lost(SLOT, EgressFault.SHORTAGE), Outcome.UNCLEAR, PUT_OFF, None),
+    (lost(DEADLINE, EgressFault.SHORTAGE), Outcome.UNCLEAR, PUT_OFF, None),
     (lost(REQUEST, EgressFault.TOO_LARGE), Outcome.UNCLEAR, Bury(FailureKind.TOO_LARGE, "why"), None),
     # A slot that was lost and a deadline have reasons of their own, unless the gateway cut the visit off.
     (lost(SLOT, EgressFault.TUNNEL), Outcome.UNCLEAR, again(FailureKind.CRASH, "crashed"), None),
@@ -95,6 +108,28 @@ def test_a_visit_without_a_page(
     assert outcome_of(direct) is None
     assert judged(direct, 0) == settlement
     assert answer_of(direct) == answer
+
+
+def test_what_this_machine_lacks_is_put_off_so_often() -> None:
+    """Ever longer; then a visit without a page has failed, and a page that lacks a part is kept."""
+    cap = PARAMS.throttle_cap
+    failed, part = lost(REQUEST, EgressFault.SHORTAGE), short(EgressFault.SHORTAGE)
+    for attempt in (failed, part):
+        delays_s = []
+        for throttled in range(cap):
+            put_off = judged(replace(attempt, lease=replace(LEASE, throttled=throttled)))
+            assert isinstance(put_off, Retry)
+            assert (put_off.throttled, put_off.blocks_site) == (True, False)
+            delays_s.append(put_off.delay_s)
+        assert delays_s == sorted(delays_s)
+        assert delays_s[-1] == PARAMS.cap_s / 2
+    at_cap = replace(LEASE, throttled=cap)
+    assert judged(replace(failed, lease=at_cap)) == again(FailureKind.NETWORK, "why")
+    assert judged(replace(part, lease=at_cap)) is None
+    assert outcome_of(part) is Outcome.GOOD
+    unread = FetchFailed(FailureKind.NETWORK, "x", FAULT[EgressFault.SHORTAGE])
+    assert without_robots(unread, LEASE, 0.0, PARAMS) == PUT_OFF
+    assert without_robots(unread, at_cap, 0.0, PARAMS) == again(FailureKind.NETWORK, "why")
 
 
 @pytest.mark.parametrize("failed", [REQUEST, SLOT, DEADLINE])
