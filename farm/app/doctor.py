@@ -29,6 +29,7 @@ from farm.model.url import ANY_SUBDOMAIN
 from farm.monitor.figures import size
 from farm.policy.capacity import contexts_for_files, files_needed
 from farm.resources.files import FolderLock, write_atomically
+from farm.resources.installation import install_command
 from farm.resources.memory import machine_bytes
 from farm.resources.processes import allow_most_files
 from farm.runtime.reaper import Reaper
@@ -232,7 +233,7 @@ async def of_light_engine() -> Check:
         program = find_program()
     except BrowserUnavailable:
         text = "the light engine is not installed; --render light needs it, and --render auto may use it: "
-        return Check("light", "ok", f"{text}`pip install 'crawl-farm[light]'`")
+        return Check("light", "ok", f"{text}{install_command('light')}")
     reaper = Reaper()
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
     reaper.folder(folder)

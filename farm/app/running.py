@@ -25,6 +25,7 @@ from farm.monitor.log import LOG_NAME
 from farm.monitor.report import RunReport, report_lines
 from farm.monitor.snapshot import Snapshot
 from farm.monitor.tally import Tally
+from farm.resources.installation import install_command
 from farm.resources.processes import tree_cpu_s
 from farm.runtime.control import ExitReason, checkpoint
 from farm.runtime.process_link import Glance
@@ -165,7 +166,7 @@ async def _serve_metrics(
         from farm.monitor.web_page import token_of
     except ImportError:
         raise UsageError(
-            "--metrics-port needs packages that are not installed; `pip install 'crawl-farm[web]'` installs them."
+            f"--metrics-port needs packages that are not installed; {install_command('web')} installs them."
         ) from None
     token = token_of(plan.settings.token_file) if plan.settings.token_file is not None else ""
     loop = asyncio.get_running_loop()

@@ -22,6 +22,7 @@ from farm.browser.reading import Reading
 from farm.browser.tab import Tab
 from farm.model.errors import SlotLost, UsageError
 from farm.model.outcome import FailureKind
+from farm.resources.installation import install_command
 
 Choice = Literal["accept", "reject"]
 LOOKS = 2
@@ -82,7 +83,7 @@ def _bundle() -> tuple[str, _Rules]:
         from duckduckgo_autoconsent import bundle, rules_json
     except ImportError:
         raise UsageError(
-            "--consent needs a package that is not installed; `pip install 'crawl-farm[consent]'` installs it."
+            f"--consent needs a package that is not installed; {install_command('consent')} installs it."
         ) from None
     generic: list[str] = []
     special: list[tuple[re.Pattern[str], str]] = []

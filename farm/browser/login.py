@@ -36,6 +36,7 @@ from farm.browser.site_params import State, state_of_site
 from farm.model.errors import LoginFailed, UsageError
 from farm.model.secret import Secret, without_secrets
 from farm.model.url import site_of
+from farm.resources.installation import install_command
 from farm.resources.toml_file import read_toml
 
 STEP_S, LONGEST_STEP_S = 15.0, 60.0
@@ -182,7 +183,7 @@ def _fernet() -> tuple[Any, type[Exception]]:
         from cryptography.fernet import Fernet, InvalidToken
     except ImportError:
         raise UsageError(
-            "--login needs a package that is not installed; `pip install 'crawl-farm[login]'` installs it."
+            f"--login needs a package that is not installed; {install_command('login')} installs it."
         ) from None
     return Fernet, InvalidToken
 

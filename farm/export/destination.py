@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from farm.export.line_files import zstd_module
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.resources.files import whole_file, whole_folder
+from farm.resources.installation import install_command
 
 FORMS = "jsonl:FILE, csv:FILE, parquet:DIR, links:FILE or wacz:FILE"
 _FORM = re.compile(r"(jsonl|csv|parquet|links|wacz):(.+)", re.DOTALL)
@@ -125,5 +126,5 @@ def _translated(destination: Destination) -> Iterator[None]:
 
 def _missing(destination: Destination, package: str, extra: str) -> UsageError:
     return UsageError(
-        f"--to {destination} needs the package {package}; install it with `pip install 'crawl-farm[{extra}]'`."
+        f"--to {destination} needs the package {package}; install it with {install_command(extra)}."
     )

@@ -14,6 +14,7 @@ from farm.export.stored_file import LocalFile, StoredFile, objects, that_end_in
 from farm.export.tables import PostgresTables, SqliteTables
 from farm.model.errors import UsageError
 from farm.model.secret import MASK
+from farm.resources.installation import install_command
 from farm.sinks.address import SinkAddress, packages_of, parse_object_store, parse_sink
 from farm.sinks.item_values import ITEMS, items_path
 from farm.sinks.log_file import name_parts
@@ -278,5 +279,5 @@ def _check_package(module: str, extra: str, name: object) -> None:
         importlib.import_module(module)
     except ImportError:
         raise UsageError(
-            f"{name} needs the package {module}; install it with `pip install 'crawl-farm[{extra}]'`."
+            f"{name} needs the package {module}; install it with {install_command(extra)}."
         ) from None

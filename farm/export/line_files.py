@@ -18,6 +18,7 @@ from farm.export.source import NEEDED, Head, StoredRecord, Wanted, from_row, ite
 from farm.export.stored_file import StoredFile
 from farm.model.errors import UsageError
 from farm.model.record import COLUMNS
+from farm.resources.installation import install_command
 
 LONGEST_LINE = 1 << 28
 """The most bytes of a record: a page has a few megabytes."""
@@ -147,7 +148,7 @@ def _opened(file: StoredFile, raw: BinaryIO) -> Any:
         return raw
     zstd = zstd_module()
     if zstd is None:
-        raise UsageError(f"{file} needs a package; install it with `pip install 'crawl-farm[zstd]'`.")
+        raise UsageError(f"{file} needs a package; install it with {install_command('zstd')}.")
     return zstd.ZstdFile(raw)
 
 

@@ -25,6 +25,7 @@ from farm.model.outcome import FailureKind
 from farm.model.page import PageError, RenderedPage
 from farm.model.secret import kept
 from farm.model.text import utf_8
+from farm.resources.installation import install_command
 
 PROGRAM = "farm.extract.parser_process"
 MOST = 4
@@ -222,7 +223,7 @@ def check_packages(*, markdown: bool, main_text: bool) -> None:
         if wanted[option] and find_spec(package) is None:
             raise UsageError(
                 f"{option} needs the package {package.replace('_', '-')}; install it with "
-                "`pip install 'crawl-farm[text]'`."
+                f"{install_command('text')}."
             )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.model.errors import BrowserUnavailable
+from farm.resources.installation import install_command
 
 PACKAGE = "lightpanda"
 """The package that contains the program. It is never imported."""
-MISSING = "The light engine is not installed; run `pip install 'crawl-farm[light]'`, or use another --render."
 WATCHDOG_MS = 5000
 """A script that runs this long without a pause is ended, together with its connection."""
 CONNECTIONS = 64
@@ -51,7 +51,9 @@ def find_program() -> Path:
         program = Path(folder) / PACKAGE
         if program.is_file():
             return program.resolve()
-    raise BrowserUnavailable(MISSING)
+    raise BrowserUnavailable(
+        f"The light engine is not installed; run {install_command('light')}, or use another --render."
+    )
 
 
 def authorities(ca_file: Path | None) -> tuple[Path, ...]:

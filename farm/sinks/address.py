@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from farm.model.errors import UsageError
 from farm.model.record import ItemColumns
 from farm.model.secret import SecretUrl
+from farm.resources.installation import install_command
 from farm.sinks.store import Store
 
 if TYPE_CHECKING:
@@ -212,8 +213,7 @@ def check_sinks(addresses: Sequence[SinkAddress], *, have_items: bool = False) -
                 importlib.import_module(module)
             except ImportError:
                 raise UsageError(
-                    f"--sink {address} needs the package {module}; "
-                    f"install it with `pip install 'crawl-farm[{extra}]'`."
+                    f"--sink {address} needs the package {module}; install it with {install_command(extra)}."
                 ) from None
         if address.remote:
             from farm.sinks.object_store import check_protocol

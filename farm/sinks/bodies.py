@@ -12,6 +12,7 @@ from pathlib import Path
 from farm.model.errors import OutputUnwritable, UsageError
 from farm.model.text import utf_8
 from farm.resources.files import sync_folder
+from farm.resources.installation import install_command
 from farm.sinks.files import Files
 from farm.sinks.frames import ZstdFraming, framing_of
 from farm.sinks.record import FOLDERS
@@ -54,8 +55,7 @@ def read_body(folder: Path, path: str) -> str:
         ) from None
     except ImportError:
         raise UsageError(
-            f"{folder / path} needs the package backports.zstd; install it with "
-            "`pip install 'crawl-farm[zstd]'`."
+            f"{folder / path} needs the package backports.zstd; install it with {install_command('zstd')}."
         ) from None
     if found is None or html is None or sha256(html).hexdigest() != found[1]:
         raise UsageError(

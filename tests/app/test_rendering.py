@@ -1,6 +1,7 @@
 """Headers, storage states and time zones: what cannot be meant is one sentence, and no value is repeated in it."""
 
 import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from farm.model.errors import BrowserUnavailable, UsageError
 from farm.model.memory import MIB
 from farm.model.page import Renderer
 from farm.model.page_caps import PageCaps
+from farm.resources.installation import install_command
 from farm.settings.commands import RunSettings
 from farm.settings.units import is_timezone
 
@@ -173,7 +175,7 @@ def test_a_light_engine_that_is_not_there_is_told_before_anything_is_made(
     urls = ("https://shop.example/",)
     tables = {"shop.example": {"render": "light"}}
     for asked in ({"render": "light"}, {"site": tables}):
-        with pytest.raises(BrowserUnavailable, match=r"pip install 'crawl-farm\[light\]'"):
+        with pytest.raises(BrowserUnavailable, match=re.escape(install_command("light"))):
             preflight(RunSettings(urls=urls, output=tmp_path / "out", **asked))
     assert preflight(RunSettings(urls=urls, output=tmp_path / "out", render="auto")).binary is not None
     assert not (tmp_path / "out").exists()

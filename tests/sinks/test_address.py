@@ -1,5 +1,6 @@
 """What may be written after `--sink`, and what is shown and kept of it."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from farm.app.preflight import preflight
 from farm.model.errors import UsageError
 from farm.model.secret import SecretUrl
+from farm.resources.installation import install_command
 from farm.settings.commands import RunSettings
 from farm.settings.load import load
 from farm.sinks import address
@@ -201,7 +203,7 @@ def test_without_the_package_of_an_object_store_the_command_that_brings_it_is_na
         with monkeypatch.context() as patched:
             patched.setitem(address._PACKAGES, name, ("not_there", "s3"))
             with pytest.raises(
-                UsageError, match=r"not_there; install it with `pip install 'crawl-farm\[s3\]'`"
+                UsageError, match=re.escape(f"not_there; install it with {install_command('s3')}.")
             ):
                 check_sinks([sink])
         assert address._PACKAGES[name][0] == package

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from farm.model.errors import OutputUnwritable, RenderError, UsageError
 from farm.model.page import PageExchange
 from farm.model.record import COLUMNS, Batch, Record
+from farm.resources.installation import install_command
 from farm.sinks import address, parquet
 from farm.sinks.address import check_sinks, parse_sink, store_of
 from farm.sinks.output import RecordSink
@@ -282,5 +284,5 @@ def test_a_writer_killed_in_mid_write_has_lost_nothing_that_it_confirmed(tmp_pat
 def test_without_pyarrow_the_command_that_brings_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is fetched."""
     monkeypatch.setitem(address._PACKAGES, "parquet", ("pyarrow_that_is_not_there", "parquet"))
-    with pytest.raises(UsageError, match=r"install it with `pip install 'crawl-farm\[parquet\]'`"):
+    with pytest.raises(UsageError, match=re.escape(f"install it with {install_command('parquet')}.")):
         check_sinks([parse_sink("parquet:x")])
