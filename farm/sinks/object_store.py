@@ -84,6 +84,7 @@ class ObjectPlace:
     most_bytes = MOST_BYTES
     most_age_s = MOST_AGE_S
     is_far = True
+    has_own_names = True
 
     def __init__(self, name: str, url: str, options: Mapping[str, str], private: Path) -> None:
         self._name = name

@@ -31,6 +31,8 @@ class SegmentPlace(Protocol):
     """How old a record may be when its log becomes a segment, however small that is."""
     is_far: bool
     """Whether a segment takes long to get there: then the next log takes records meanwhile."""
+    has_own_names: bool
+    """Whether no other output folder's files there have this node's stem."""
 
     def stem(self, node: str) -> str:
         """Return how the names of a node's segments begin, `part-NODE-`. Raises OSError."""
@@ -70,6 +72,7 @@ class LocalPlace:
     most_bytes = 1 << 62
     most_age_s = math.inf
     is_far = False
+    has_own_names = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

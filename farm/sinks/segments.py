@@ -21,13 +21,13 @@ from farm.model.record import Batch
 from farm.resources.files import sync_folder
 from farm.sinks.append_log import AppendLog, Revised, fresh_of, held
 from farm.sinks.item_values import ITEMS
-from farm.sinks.log_index import AllKeys, LogIndex
+from farm.sinks.log_index import AllKeys
+from farm.sinks.ownership import OTHERS_INDEX, known_ids, own_numbers
 from farm.sinks.places import DRAFT_SUFFIX, SegmentPlace, files_of_stem, names_of_stem, stems_in
 from farm.sinks.publication import ITEMS_DRAFT, Publication, Upload
 from farm.sinks.segment_format import SegmentFormat
 from farm.sinks.store import StoreAway
 
-_NO_END = 1 << 62
 _LOOK_S = 1.0
 """How often a log that is old enough is tried again, while the one before it is on its way."""
 
@@ -72,23 +72,27 @@ class SegmentStore:
         return len(self._keys) - self._before
 
     def clear(self) -> None:
-        """Remove the segments and the logs of this output folder.
+        """Remove the segments and the logs of this output folder; those that are not its own stay.
 
         Raises as `open`, also if a run of another output folder is writing to the place by the same name.
         """
-        with contextlib.ExitStack() as closing, contextlib.closing(self._place), self._prepared() as own:
-            for stem in (*self._former_stems(own), own):
+        with contextlib.ExitStack() as closing, contextlib.closing(self._place), self._prepared() as last:
+            for stem in sorted(stems_in(self._sidecars, ".index") | {last}):
                 self._stem = stem
                 logs = files_of_stem(self._logs, self._stem, self._log_suffix)
                 for path in logs.values():
                     closing.enter_context(held(path, "--sink"))
-                for number in self._segments() | logs.keys():
+                own = (segments := self._segments()) | logs.keys()
+                if not self._place.has_own_names:
+                    what = f"{stem}* in {self.name}"
+                    own = own_numbers(what, logs.keys(), segments, self._begun(), self._local, self._form.ids)
+                for number in own:
                     if self._form.converter is not None:
                         self._place.remove(self._items_segment(number))
                     self._place.remove(self._segment(number))
-                for folder, suffix in ((self._logs, self._log_suffix), (self._sidecars, ".index")):
-                    for path in files_of_stem(folder, self._stem, suffix).values():
-                        path.unlink(missing_ok=True)
+                kept = [*self._begun().values(), *self._begun(OTHERS_INDEX).values()]
+                for path in (*(logs[number] for number in own & logs.keys()), *kept):
+                    path.unlink(missing_ok=True)
             if self._form.payloads is not None:
                 self._form.payloads.clear(self._sidecars)
 
@@ -96,21 +100,27 @@ class SegmentStore:
         """Take up the logs that a killed run has left, and learn which ids there are.
 
         Those that a run by another node name has left in this output folder become segments: nobody else
-        writes to them, since one run at a time has the folder.
+        writes to them, since one run at a time has the folder. So do those by this name of another output folder.
 
         Raises `OutputUnwritable` and its `StoreAway`, and UsageError if the place refuses for good.
         """
         self._keys = AllKeys()
         self._sealed, self._upload = [], None
         with self._prepared() as own:
-            for stem in self._former_stems(own):
+            for stem in sorted(stems_in(self._sidecars, ".index") - {own}):
                 self._stem = stem
-                self._finish(self._take_up()[0])
+                self._finish(self._take_up()[0] & self._begun().keys())
             self._stem = own
             logs, last = self._take_up()
-            if not self._place.resumes_log:
-                self._finish(logs)
-                logs = set()
+            others = logs - self._begun().keys()
+            if others or not self._place.resumes_log:
+                self._finish(logs - others)
+                self._finish(others, OTHERS_INDEX)
+                # Read back, as segments that others wrote: they are not this folder's to remove.
+                for number in others & self._segments():
+                    self._learn(number, is_there=True)
+                    self._sidecar(number, OTHERS_INDEX).unlink(missing_ok=True)
+                last, logs = max(last, *others, 0), set()
             # In a folder there is one log at most: the next one is begun when the segment of this one is there.
             self._begin(max(logs, default=last + 1))
             if self._form.payloads is not None:
@@ -230,19 +240,18 @@ class SegmentStore:
         for number in finished & logs.keys():
             logs.pop(number).unlink(missing_ok=True)
             self._drop_drafts(number)
-        sidecars = files_of_stem(self._sidecars, self._stem, ".index").keys()
+        sidecars = self._begun().keys()
         for number in sorted((finished | sidecars) - logs.keys()):
             self._learn(number, is_there=number in finished)
         return {*logs}, max(finished | sidecars, default=0)
 
-    def _former_stems(self, own: str) -> list[str]:
-        """Return the stems by other node names that this output folder has had."""
-        return sorted(stems_in(self._sidecars, ".index") - {own})
+    def _begun(self, suffix: str = ".index") -> dict[int, Path]:
+        return files_of_stem(self._sidecars, self._stem, suffix)
 
-    def _finish(self, numbers: Iterable[int]) -> None:
+    def _finish(self, numbers: Iterable[int], index: str = ".index") -> None:
         """Make segments of the logs with these numbers."""
         for number in sorted(numbers):
-            self._seal(self._begin(number))
+            self._seal(self._begin(number, index))
             self._publish()
 
     def _roll(self) -> AppendLog:
@@ -260,8 +269,8 @@ class SegmentStore:
             # Also where an earlier attempt got no further than this.
             return self._begin(self._number + 1)
 
-    def _begin(self, number: int) -> AppendLog:
-        sidecar = self._sidecars / f"{self._stem}{number:06}.index"
+    def _begin(self, number: int, index: str = ".index") -> AppendLog:
+        sidecar = self._sidecar(number, index)
         # First, since it says whose the log is.
         sidecar.touch()
         log = AppendLog(
@@ -302,14 +311,10 @@ class SegmentStore:
         return self._upload is not None and self._upload.is_under_way
 
     def _learn(self, number: int, *, is_there: bool) -> None:
-        """Read the ids of a finished segment from its sidecar, or from the segment itself."""
-        index = LogIndex(self._sidecars / f"{self._stem}{number:06}.index")
+        """Learn the ids of a finished segment."""
         try:
-            index.cut_to(_NO_END)
-            if not index.length and is_there:
-                with self._place.local(self._segment(number)) as segment:
-                    index.append((key, end) for end, key in enumerate(self._form.ids(segment), start=1))
-            for key in index:
+            local = self._local(number) if is_there else None
+            for key in known_ids(self._sidecar(number), local, self._form.ids):
                 if key not in self._keys:
                     self._keys.add(key)
         except ValueError as error:
@@ -317,8 +322,12 @@ class SegmentStore:
                 f"{self.name} has a file {self._segment(number)} that the farm did not write ({error}); "
                 "move it away, or choose another --sink"
             ) from error
-        finally:
-            index.close()
+
+    def _local(self, number: int) -> contextlib.AbstractContextManager[Path]:
+        return self._place.local(self._segment(number))
+
+    def _sidecar(self, number: int, suffix: str = ".index") -> Path:
+        return self._sidecars / f"{self._stem}{number:06}{suffix}"
 
     def _segment(self, number: int) -> str:
         return f"{self._stem}{number:06}{self._form.suffix}"
