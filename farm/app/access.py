@@ -23,6 +23,7 @@ from farm.scope.rules import ScopeRules
 from farm.scope.seeds import Seed
 from farm.settings.commands import RunSettings
 from farm.settings.options import EMBEDDED, CrawlSettings, FolderSettings, RedisSettings
+from farm.settings.origin import holds_without_flag
 
 DEFAULT_CRAWL = "default"
 CRAWLS = Path("crawls")
@@ -170,6 +171,23 @@ def crawl_folder(settings: FolderSettings) -> Path:
 def crawl_folders() -> list[Path]:
     """Return the output folders below `crawls` that have a crawl with a private Redis."""
     return [path for path in sorted(CRAWLS.glob("*")) if (path / PRIVATE / "redis").is_dir()]
+
+
+def crawl_flags(settings: RedisSettings, crawl: str, output: Path | None) -> str:
+    """Return the flags that name a crawl to any command, ready for a shell.
+
+    A password is masked; a Redis with one that the environment or `farm.toml` has is left out.
+    """
+    parts, redis = [], settings.redis
+    if redis != EMBEDDED and (
+        str(redis) == redis.reveal() or not holds_without_flag("redis", redis.reveal())
+    ):
+        parts += ["--redis", str(redis)]
+    if settings.redis_ca_file is not None:
+        parts += ["--redis-ca-file", str(settings.redis_ca_file)]
+    if crawl != DEFAULT_CRAWL:
+        parts += ["--crawl", crawl]
+    return shlex.join([*parts, *(["--output", str(output)] if output is not None else [])])
 
 
 def listed(folders: Sequence[Path]) -> str:

@@ -1,6 +1,5 @@
 """The plan of a run, from its settings: everything that can be wrong is found before anything is created."""
 
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,6 +10,7 @@ from farm.app.access import (
     DEFAULT_CRAWL,
     PRIVATE,
     check_authorities,
+    crawl_flags,
     crawl_folders,
     listed,
     output_folder,
@@ -57,7 +57,7 @@ from farm.settings import stored
 from farm.settings.commands import RunSettings
 from farm.settings.load import check_needs
 from farm.settings.options import EMBEDDED
-from farm.settings.origin import flags_of, holds_without_flag
+from farm.settings.origin import flags_of
 from farm.settings.stored import DECLARATION, agreed_settings
 from farm.sinks.address import check_sinks
 from farm.sinks.written_paths import check_paths
@@ -131,22 +131,8 @@ class RunPlan:
 
     @property
     def where(self) -> str:
-        """The flags that name the crawl to any command, ready for a shell.
-
-        A password is masked; what the environment or `farm.toml` has is left out. Empty for a temporary folder.
-        """
-        if self.is_temporary:
-            return ""
-        parts, redis = [], self.settings.redis
-        if not self.embedded and (
-            str(redis) == redis.reveal() or not holds_without_flag("redis", redis.reveal())
-        ):
-            parts += ["--redis", str(redis)]
-        if self.settings.redis_ca_file is not None:
-            parts += ["--redis-ca-file", str(self.settings.redis_ca_file)]
-        if self.crawl != DEFAULT_CRAWL:
-            parts += ["--crawl", self.crawl]
-        return shlex.join([*parts, "--output", str(self.output)])
+        """The flags that name the crawl to any command, ready for a shell; empty for a temporary folder."""
+        return "" if self.is_temporary else crawl_flags(self.settings, self.crawl, self.output)
 
 
 def preflight(

@@ -164,6 +164,7 @@ class _Terminal:
             partial(_want_contexts, run.assembly.control),
             lambda level, text: run.emit(Notice(run.clock.monotonic(), level, text)),
             tells_state=False,
+            where=run.session.plan.where,
         )
         self.display.start()
 

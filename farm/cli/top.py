@@ -6,7 +6,7 @@ from functools import partial
 
 from rich.console import Console
 
-from farm.app.access import check_at_work, crawl_folder, open_existing_crawl
+from farm.app.access import check_at_work, crawl_flags, crawl_folder, open_existing_crawl
 from farm.cli.signals import run_interruptible
 from farm.cli.streams import print_lines
 from farm.cli.view_keys import KeyCommands, contexts_after
@@ -51,6 +51,7 @@ async def _watch(settings: TopSettings) -> str:
             partial(_want_contexts, frontier),
             lambda level, text: whole.say(Notice(clock.monotonic(), level, text)),
             tells_state=True,
+            where=_where(settings, crawl.name),
         )
         await look(frontier, whole, clock)
         # The socket of a private Redis says nothing to anybody.
@@ -74,6 +75,12 @@ async def _watch(settings: TopSettings) -> str:
         finally:
             keys.end()
     return ""
+
+
+def _where(settings: TopSettings, crawl: str) -> str:
+    """Return the flags that name the crawl to any command."""
+    output = crawl_folder(settings) if settings.redis == EMBEDDED else settings.output
+    return crawl_flags(settings, crawl, output)
 
 
 async def look(frontier: RedisFrontier, whole: WholeCrawl, clock: Clock) -> None:

@@ -37,16 +37,24 @@ class KeyCommands:
         self._want: Want | None = None
         self._say: Callable[[str, str], None] = lambda _, __: None
         self._tells_state = True
+        self._where = ""
 
     def begin(
-        self, frontier: RedisFrontier, want: Want, say: Callable[[str, str], None], *, tells_state: bool
+        self,
+        frontier: RedisFrontier,
+        want: Want,
+        say: Callable[[str, str], None],
+        *,
+        tells_state: bool,
+        where: str,
     ) -> None:
         """Accept keys from now on; `say` gets a level and a sentence about the result of each.
 
-        `tells_state` is False if a new state of the crawl is reported anyway.
+        `tells_state` is False if a new state of the crawl is reported anyway; `where` are the flags that name the
+        crawl to any command.
         """
         self._frontier, self._want, self._say = frontier, want, say
-        self._tells_state = tells_state
+        self._tells_state, self._where = tells_state, where
 
     def end(self) -> None:
         """Accept no more keys, and cancel running commands."""
@@ -80,7 +88,7 @@ class KeyCommands:
                         await self._pause(frontier)
                     case Act.READ_DEAD:
                         letters = await frontier.dead.page(size=MOST_LETTERS)
-                        self.letters = tuple(_row(letter) for letter in letters)
+                        self.letters = tuple(_row(letter, self._where) for letter in letters)
                     case Act.MORE | Act.FEWER if self._want is not None:
                         node = place.chosen if place.page is ViewPage.NODES else ""
                         self._say("info", await self._want(1 if act is Act.MORE else -1, snapshot, node))
@@ -102,7 +110,7 @@ def contexts_after(change: int, limit: int, contexts: int) -> int:
     return max(1, min(contexts, limit + change))
 
 
-def _row(letter: DeadLetter) -> DeadRow:
+def _row(letter: DeadLetter, where: str) -> DeadRow:
     at = letter.at.astimezone().strftime("%H:%M:%S") if letter.at is not None else "-"
     url = letter.task.url if letter.task is not None else ""
-    return DeadRow(letter.id, letter.reason, at, letter.attempts, url, letter.detail)
+    return DeadRow(letter.id, letter.reason, at, letter.attempts, url, letter.detail, where)

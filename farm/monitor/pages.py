@@ -1,5 +1,6 @@
 """The pages of the view beside the overview: whole tables, the details of a row, the keys."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,8 @@ from farm.monitor.tables import (
 )
 
 _LABEL = 16
+_CONTINUED = " \\"
+"""At the end of a line a shell goes on with the next one."""
 _EMPTY = {
     ViewPage.SITES: "no site yet",
     ViewPage.PROXIES: "no proxies: they are given by --proxies FILE",
@@ -181,7 +184,20 @@ def _letter(letter: DeadRow, width: int) -> list[Text]:
     detail = one_line(letter.detail)
     parts = [detail[start : start + wide] for start in range(0, len(detail), wide)] or [""]
     lines += [_fact("detail" if not number else "", part) for number, part in enumerate(parts)]
-    return [*lines, Text(), Text(f"   `farm dead replay {one_line(letter.id)}` tries it again.", "dim")]
+    lines += [Text(), Text("   To try it again:", "dim")]
+    return [*lines, *(Text(f"   {part}") for part in _command(letter, wide))]
+
+
+def _command(letter: DeadRow, width: int) -> list[str]:
+    """Return the command that tries it again; over several lines a shell joins them, as they can be pasted."""
+    words = ["farm", "dead", "replay", letter.id, *shlex.split(letter.where)]
+    parts: list[str] = []
+    for word in (shlex.quote(one_line(word)) for word in words):
+        if parts and len(parts[-1]) + 1 + len(word) + len(_CONTINUED) <= width:
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return [f"{part}{_CONTINUED}" for part in parts[:-1]] + parts[-1:]
 
 
 def _fact(label: str, text: str) -> Text:

@@ -19,7 +19,10 @@ _ASLEEP_PER_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """A dead letter in the view; `url` is empty if it cannot be read."""
+    """A dead letter in the view; `url` is empty if it cannot be read.
+
+    `where` are the flags that name its crawl to any command, ready for a shell.
+    """
 
     id: str
     reason: str
@@ -27,6 +30,7 @@ class DeadRow:
     attempts: int
     url: str
     detail: str
+    where: str = ""
 
 
 SITE_COLUMNS = (

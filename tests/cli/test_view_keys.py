@@ -41,7 +41,7 @@ class Pressed:
             return await _want_contexts(self.control, change, snapshot, node)
 
         say: Callable[[str, str], None] = lambda level, text: self._said.put_nowait((level, text))  # noqa: E731
-        self.keys.begin(frontier, want, say, tells_state=True)
+        self.keys.begin(frontier, want, say, tells_state=True, where="--crawl shop")
 
     async def press(self, act: Act) -> tuple[str, str]:
         """Ask for something as the view's thread does; return the level and the words that came of it."""
@@ -90,15 +90,18 @@ def test_dead_letters_are_read(outside: Outside) -> None:
     """With all that a page of them shows."""
     ids = outside.bury([FailureKind.TIMEOUT, FailureKind.NETWORK])
 
-    async def pressed(frontier: RedisFrontier) -> set[tuple[str, str, str]]:
+    async def pressed(frontier: RedisFrontier) -> set[tuple[str, str, str, str]]:
         keys = Pressed(frontier).keys
         keys.act(Act.READ_DEAD, Browsing(), at_work(4, 3))
         await asyncio.sleep(0)
         [reading] = keys.under_way
         await reading
-        return {(one.id, one.reason, one.detail) for one in keys.letters or []}
+        return {(one.id, one.reason, one.detail, one.where) for one in keys.letters or []}
 
-    assert outside.frontier(pressed) == {(ids[0], "timeout", "said so"), (ids[1], "network", "said so")}
+    assert outside.frontier(pressed) == {
+        (ids[0], "timeout", "said so", "--crawl shop"),
+        (ids[1], "network", "said so", "--crawl shop"),
+    }
 
 
 def test_after_the_end_keys_do_nothing(outside: Outside) -> None:
