@@ -1,6 +1,7 @@
 """`farm extract`: try a declaration on one page, or run it over stored pages without crawling again."""
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from farm.extract.declaration_file import read_declaration
 from farm.extract.engine import Extraction, Extractor, PageContent
 from farm.extract.parser_pool import MOST, ItemReader, ParserParams, ParserPool
 from farm.model.errors import UsageError
+from farm.model.text import printable_json
 from farm.model.url import HashRoutes
 from farm.monitor.figures import counted, escaped
 from farm.monitor.terminal import table_console
@@ -95,7 +97,8 @@ async def _show(
     async with _reading(declaration, memory_bytes) as reader:
         found, near = await reader.of(page), await reader.near_misses(page)
     if as_json:
-        print_lines(json_line(item).decode().rstrip("\n") for item in items_of(record, found.items))
+        lines = (json_line(item).decode().rstrip("\n") for item in items_of(record, found.items))
+        print_lines(map(printable_json, lines) if sys.stdout.isatty() else lines)
         for error in found.errors:
             tell(f"{error['kind']}.{error['field']}: {error['message']}")
         for what, meant in near.items():

@@ -19,6 +19,7 @@ from farm.cli.run import WORK_LEFT, execute
 from farm.cli.streams import tell
 from farm.model.errors import UsageError
 from farm.model.secret import without_credentials
+from farm.model.text import printable_json
 from farm.model.url import HashRoutes
 from farm.monitor.figures import escaped_lines
 from farm.runtime.ports import PageHandling
@@ -131,8 +132,8 @@ def _print(form: str, line: bytes) -> None:
         tell(f"{record['final_url']} has no {form.replace('_', ' ')}{': ' if why else ''}{', '.join(why)}.")
     text = line.decode() if form == "json" else record[form] or ""
     if sys.stdout.isatty():
-        # JSON escapes such characters; otherwise a page could control the terminal.
-        text = escaped_lines(text)
+        # Otherwise a page could control the terminal.
+        text = printable_json(text) if form == "json" else escaped_lines(text)
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode() + b"\n" * (not text.endswith("\n")))
     sys.stdout.buffer.flush()

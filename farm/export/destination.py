@@ -2,6 +2,7 @@
 
 import gzip
 import importlib
+import io
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 from farm.export.line_files import zstd_module
 from farm.model.errors import OutputUnwritable, UsageError
+from farm.model.text import printable_json
 from farm.resources.files import whole_file, whole_folder
 from farm.resources.installation import install_command
 
@@ -71,6 +73,19 @@ def check_destination(destination: Destination) -> None:
         raise _missing(destination, "backports.zstd", "zstd")
 
 
+class _TerminalFile(io.BufferedWriter):
+    """A terminal that gets whole lines, with what could move its cursor or turn its direction as escapes.
+
+    JSON has the same values then; CSV has no such escapes, and a terminal is no place to keep it.
+    """
+
+    def write(self, lines: Any, /) -> int:
+        """Write the lines; return how many bytes they have without escapes."""
+        given = bytes(lines)
+        super().write(printable_json(given.decode()).encode())
+        return len(given)
+
+
 @contextmanager
 def written(destination: Destination, *, replace: bool = False) -> Iterator[BinaryIO]:
     """Open the file of a destination, compressed by its suffix; it appears, complete, when the context ends.
@@ -81,7 +96,8 @@ def written(destination: Destination, *, replace: bool = False) -> Iterator[Bina
     with _translated(destination):
         if path is None:
             sys.stdout.flush()
-            with os.fdopen(os.dup(1), "wb") as out:
+            kind = _TerminalFile if os.isatty(1) else io.BufferedWriter
+            with kind(io.FileIO(os.dup(1), "wb")) as out:
                 yield out
             return
         with whole_file(path, replace=replace) as file:

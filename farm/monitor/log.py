@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import queue
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from typing import Literal, Protocol, TextIO
 import orjson
 
 from farm.model.errors import OutputUnwritable
+from farm.model.text import printable_json
 from farm.monitor.figures import escaped
 from farm.resources.files import opened
 
@@ -30,7 +30,6 @@ Form = Literal["text", "json"]
 LOG_NAME = "farm.log"
 FAILURE_REPORT = "failure-"
 """What the names of reports of unexpected failures begin with."""
-_UNPRINTABLE = re.compile(r"[^ -~]")
 _WAITING = 10_000
 _FILE_BYTES = 64 << 20
 _FILES_KEPT = 2
@@ -165,15 +164,7 @@ class JsonLines(logging.Formatter):
         except TypeError:
             # Half of a surrogate pair, or a number beyond 64 bits.
             text = orjson.dumps({name: escaped(str(value)) for name, value in line.items()}).decode()
-        return text if text.isprintable() else _UNPRINTABLE.sub(_json_escape, text)
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    char = found[0]
-    if char.isprintable():
-        return char
-    units = char.encode("utf-16-be")
-    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
+        return printable_json(text)
 
 
 class _Intake(QueueHandler):

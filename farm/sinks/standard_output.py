@@ -1,17 +1,21 @@
 """The store behind `stdout:`: a line of JSON a record on standard output, each id once in a run.
 
+A terminal gets the same values, with what could move its cursor or turn its direction as escapes of JSON.
+
 If the reader closes the pipe, the run ends; a slow reader slows the crawl down. A later run does not know what was
 written: a page that was written but not acknowledged when the farm was killed is written again.
 """
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from farm.model.errors import OutputUnwritable, RenderError
 from farm.model.outcome import FailureKind
 from farm.model.record import Batch
+from farm.model.text import printable_json
 from farm.sinks.append_log import Revised, fresh_of
 from farm.sinks.log_index import AllKeys
 from farm.sinks.record import json_line
@@ -42,6 +46,7 @@ class StandardOutput:
         self.written = 0
         self.records: int | None = None
         self._seen = AllKeys()
+        self._is_terminal = False
 
     def clear(self) -> None:
         """Do nothing: written lines cannot be removed."""
@@ -50,6 +55,7 @@ class StandardOutput:
         """Open a separate descriptor for it. Raises `OutputUnwritable` if it is closed."""
         try:
             self._fd = os.dup(_RESERVED[0] if _RESERVED else 1)
+            self._is_terminal = os.isatty(self._fd)
         except OSError as error:
             raise _gone(error) from error
 
@@ -59,7 +65,7 @@ class StandardOutput:
             lines = [
                 (
                     bytes.fromhex(record.id),
-                    b"".join(json_line(one) for one in (record.fields, *(record.items or ()))),
+                    b"".join(self._line(one) for one in (record.fields, *(record.items or ()))),
                 )
                 for record in batch.records
             ]
@@ -68,6 +74,10 @@ class StandardOutput:
                 FailureKind.CORRUPT, f"the record cannot be written as JSON ({error})"
             ) from error
         return Revised.where(lines, batch.records), sum(len(line) for _, line in lines)
+
+    def _line(self, fields: Mapping[str, Any]) -> bytes:
+        line = json_line(fields)
+        return printable_json(line.decode()).encode() if self._is_terminal else line
 
     def write(self, group: Sequence[Sequence[tuple[bytes, bytes]]]) -> None:
         """Write the lines with new ids, each completely. Raises `OutputUnwritable` if the reader is gone."""
