@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from farm.app.limits import differ_in_limits
 from farm.browser import trust
 from farm.frontier.address import check_url, is_encrypted, with_authority
 from farm.frontier.connect import FIRST_PATIENCE_S, connect
@@ -216,8 +217,9 @@ async def add_seeds(crawl: Crawl, frontier: RedisFrontier, seeds: Sequence[Seed]
 
 def another_crawl(output: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> UsageError:
     """Return the error that says how the settings differ, with an unused folder for the other crawl."""
+    why = "its limits cannot change" if differ_in_limits(stored, given) else "that is another crawl"
     return UsageError(
-        f"The crawl in {output} was created with {contradictions(stored, given)}: that is another crawl; "
+        f"The crawl in {output} was created with {contradictions(stored, given)}: {why}; "
         f"give it a folder of its own with --output {shlex.quote(str(_free(output)))}, leave the option out "
         "to go on with the crawl that is there, or start it anew with --fresh."
     )

@@ -17,6 +17,29 @@ from farm.settings.sites import SiteTable
 from farm.settings.units import parse_rate
 
 Tables = Mapping[str, SiteTable]
+LIMITS = ("rate", "site_concurrency", "proxy_rate", "global_rate", "global_concurrency")
+"""The agreed settings that limit visits and have no value by default."""
+_OTHER_LIMITS = ("max_queued", "max_site_queued", "lives")
+
+
+def limits_in_force(agreed: Mapping[str, Any], tables: Tables) -> str:
+    """Return a sentence with the limits that a crawl was created with, and how to change them; empty without."""
+    told = [f"--{name.replace('_', '-')} {agreed[name]}" for name in LIMITS if agreed.get(name)]
+    for name, table in tables.items():
+        limits = {"rate": table.rate.text if table.rate else None, "concurrency": table.concurrency}
+        if said := ", ".join(f"{key} = {value}" for key, value in limits.items() if value):
+            told.append(f'{said} in [site."{name}"]')
+    if not told:
+        return ""
+    return (
+        f"limits that the crawl was created with: {', '.join(told)}; only --fresh, with others, changes them"
+    )
+
+
+def differ_in_limits(stored: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether settings contradict those of a crawl in nothing but its limits of visits and queues."""
+    names = {name for name in {*stored, *given} if stored.get(name) != given.get(name)}
+    return bool(names) and names <= {*LIMITS, *_OTHER_LIMITS}
 
 
 def politeness_of(agreed: Mapping[str, Any]) -> Politeness:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.app.access import add_seeds, another_crawl, redis_url, short_patience_s
-from farm.app.limits import politeness_of, site_terms, terms_of
+from farm.app.limits import limits_in_force, politeness_of, site_terms, terms_of
 from farm.app.preflight import RunPlan, check_renderers
 from farm.app.rendering import needs_browser, run_browser
 from farm.extract.declaration import Declaration
@@ -130,6 +130,8 @@ async def open_session(plan: RunPlan, reaper: Reaper) -> AsyncIterator[CrawlSess
             settings=adopted(plan.settings, crawl, client.place),
             declaration=_declaration(crawl, client.place),
         )
+        limits = "" if crawl.created else limits_in_force(crawl.settings, plan.settings.site)
+        plan = replace(plan, notes=(*plan.notes, *([limits] if limits else [])))
         check_sinks(plan.settings.sink, have_items=plan.declaration is not None or plan.handling is not None)
         await frontier.paces.limit_sites(site_terms(plan.settings.site))
         rules, _ = await add_seeds(crawl, frontier, plan.seeds)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farm.app.limits import crawl_limits, pace_params, politeness_of
+from farm.app.limits import crawl_limits, differ_in_limits, limits_in_force, pace_params, politeness_of
 from farm.frontier.terms import Politeness
 from farm.policy.aimd import PaceParams
 from farm.policy.capacity import CrawlLimits
@@ -59,3 +59,23 @@ def test_the_limits_of_tables_are_told_beside_those_of_all() -> None:
     assert crawl_limits(agreed, TABLES, has_proxies=False) == told
     assert crawl_limits(agreed, TABLES, has_proxies=True).proxy_rate == 3.0
     assert crawl_limits(NONE, {}, has_proxies=True) == CrawlLimits()
+
+
+def test_the_limits_in_force_are_told_with_how_to_change_them() -> None:
+    """By the names of their options; without any there is nothing to tell."""
+    agreed = NONE | {"rate": "1/s", "global_concurrency": 9}
+    assert limits_in_force(agreed, TABLES) == (
+        "limits that the crawl was created with: --rate 1/s, --global-concurrency 9, "
+        'rate = 5/s in [site."a.example"], concurrency = 3 in [site."*.b.example"]; '
+        "only --fresh, with others, changes them"
+    )
+    assert limits_in_force(NONE, {}) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "are_all"), [({"rate": "2/s"}, True), ({"rate": "2/s", "scope": "any"}, False), ({}, False)]
+)
+def test_a_run_with_other_limits_alone_is_told_apart(given: dict[str, Any], are_all: bool) -> None:
+    """From one that is another crawl."""
+    stored = NONE | {"rate": "1/s", "scope": "host"}
+    assert differ_in_limits(stored, stored | given) is are_all

@@ -64,6 +64,28 @@ async def test_the_limits_of_a_crawl_hold_for_every_lease(
     assert await _sites(tmp_path, **settings) == sites
 
 
+async def _notes(folder: Path, **settings: Any) -> str:
+    """Open the crawl and return what is told before the first page."""
+    reaper = Reaper()
+    try:
+        async with open_session(preflight(RunSettings(output=folder / "out", **settings)), reaper) as session:
+            return "\n".join(session.plan.notes)
+    finally:
+        reaper.close()
+
+
+async def test_who_continues_a_crawl_is_told_its_limits(tmp_path: Path) -> None:
+    """They hold without being given, and others are refused for what they are."""
+    assert "limits" not in await _notes(tmp_path, urls=SEEDS, rate="1/m")
+    told = "limits that the crawl was created with: --rate 1/m; only --fresh, with others, changes them"
+    assert told in await _notes(tmp_path)
+    with pytest.raises(UsageError, match=r'rate = "1/m" \(here "2/m"\): its limits cannot change; .*--fresh'):
+        await _notes(tmp_path, rate="2/m")
+    with pytest.raises(UsageError, match="that is another crawl"):
+        await _notes(tmp_path, rate="2/m", scope="any")
+    assert "limits" not in await _notes(tmp_path, urls=SEEDS, rate="2/m", fresh=True)
+
+
 async def _joined(folder: Path, **settings: Any) -> RunSettings:
     """Open the crawl and return the settings that are in force on this node."""
     reaper = Reaper()
