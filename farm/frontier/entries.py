@@ -6,6 +6,7 @@ for it. What comes back is checked field by field; it is never executed and neve
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,6 +23,8 @@ _OF_THE_WEB = re.compile(
 """The beginning of a canonical URL; parsing it would add a tenth to the time of a lease."""
 SUSPECT_DEATHS = 2
 """At so many deaths of nodes a URL was leased with others; from then on it is leased alone. As in `queue.lua`."""
+_REMEMBERED = 8192
+"""Fingerprints in the form of the scripts: most links of a page are those of the page before."""
 _LAST_PORT = 65535
 _FIELDS = 7
 _RENDERS = frozenset({None, *map(str, RenderMode)})
@@ -32,6 +35,7 @@ class CorruptEntry(ValueError):
     """A value in Redis is not an entry."""
 
 
+@lru_cache(_REMEMBERED)
 def fingerprint_of(fingerprint: str) -> bytes:
     """Return a fingerprint as the scripts take it: its low 52 bits in decimal, as the filter has them, and all."""
     if not _FINGERPRINT.match(fingerprint):

@@ -65,6 +65,7 @@ class LinkSorter:
         self._forbidden = forbidden
         self._trapped = trapped
         self._repeats = repeats
+        self._fingerprint = lru_cache(_REMEMBERED)(partial(fingerprint, key=key))
         self._of_links = self._canonicaliser(
             HashRoutes.ON if hash_routes is HashRoutes.ON else HashRoutes.OFF
         )
@@ -132,7 +133,7 @@ class LinkSorter:
                     UrlTask(
                         found.url,
                         found.site,
-                        fingerprint(found.url, self._key),
+                        self._fingerprint_of(found.url),
                         depth=depth,
                         referrer=referrer.url,
                     )
@@ -238,6 +239,10 @@ class LinkSorter:
         """Return the fingerprints of those addresses that can be crawled."""
         found = (self.canonical(url) for url in urls)
         return [fingerprint(one.url, self._key) for one in found if isinstance(one, CanonicalUrl)]
+
+    def _fingerprint_of(self, url: str) -> str:
+        # The links of a menu are those of the page before.
+        return self._fingerprint(url) if len(url) <= _REMEMBERED_CHARS else fingerprint(url, self._key)
 
     def _reason(self, found: CanonicalUrl | Refusal, depth: int, *, nofollow: bool) -> SkipReason | None:
         if isinstance(found, Refusal):

@@ -75,6 +75,11 @@ class PathRules:
     stars: int = 0
     widened: int = 0
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there is a rule; else every path is allowed."""
+        return bool(self.prefixes or self.whole or self.patterns)
+
     @classmethod
     def of(cls, rules: Mapping[str, bool]) -> "PathRules":
         """Compile rules: by pattern, in the form of `normal_path`, whether it is a permission."""
@@ -251,7 +256,8 @@ class RobotsRules:
 
     def surely_forbids(self, url: str) -> bool:
         """Return whether it is forbidden, by rules with few enough wildcards to match every link of a page."""
-        return self.paths.stars <= MAX_LINK_STARS and not self.allows(url)
+        paths = self.paths
+        return paths.has_rules and paths.stars <= MAX_LINK_STARS and not self.allows(url)
 
 
 def parse(content: bytes, token: str = TOKEN) -> RobotsRules:

@@ -14,6 +14,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from operator import eq
 
@@ -24,6 +25,8 @@ YEARS_AHEAD = 2
 LONGEST_PART = 8
 """Folders; a longer repeated part of a path is not searched for, so that the search stays linear."""
 _RANDOM_CHARS, _RANDOM_DIGITS = 16, 20
+_REMEMBERED, _REMEMBERED_CHARS = 8192, 500
+"""Most links of a page are those of the page before; longer addresses are seldom in a menu."""
 _NAMES = 64
 """Parameters of one path that are compared; filters have fewer."""
 _SESSION = re.compile(
@@ -82,16 +85,27 @@ class TrapDetector:
         self._sessions: OrderedDict[bytes, bytes] = OrderedDict()
         self._combined: OrderedDict[bytes, _Combined] = OrderedDict()
         self._past: OrderedDict[bytes, set[bytes]] = OrderedDict()
+        self._by_shape = lru_cache(_REMEMBERED)(self._shape)
 
     def is_trap(self, url: str) -> bool:
         """Return whether the URL is a trap."""
-        path = relative_url_of(url)[1:].partition("?")[0]
+        is_known = self._by_shape(url) if len(url) <= _REMEMBERED_CHARS else None
+        if is_known is not None:
+            return is_known
+        path = _path_of(url)
         return (
             self._repeats(path.split("/"))
             or self._beyond(url, path)
             or self._other_session(url)
             or self._facets(url)
         )
+
+    def _shape(self, url: str) -> bool | None:
+        """Return whether the URL is a trap if that depends on it alone; None if it depends on others too."""
+        path = _path_of(url)
+        if self._repeats(path.split("/")):
+            return True
+        return None if "?" in url or ";" in url or _CALENDAR.search(path) else False
 
     def _repeats(self, segments: list[str]) -> bool:
         times = self._params.repeats
@@ -159,6 +173,10 @@ class TrapDetector:
         if len(self._combined) > self._params.remembered // 100:
             self._combined.popitem(last=False)
         return False
+
+
+def _path_of(url: str) -> str:
+    return relative_url_of(url)[1:].partition("?")[0]
 
 
 def _without_session(match: re.Match[str]) -> str:
