@@ -42,11 +42,11 @@ def test_a_number_that_cannot_be_meant_is_refused(memory: str, contexts: int | N
 @pytest.mark.parametrize(
     ("contexts", "processes", "files", "said"),
     [
-        (1, 1, 72, None),
+        (1, 1, 128, None),
         (200, 2, 1024, None),
-        (1, 1, 70, "the process needs 72 open files and may have 70 here; allow 72 with"),
-        (500, 1, 1024, "the process needs 4,064 open files and may have 1,024 here; give 120 contexts, or"),
-        (500, 2, 1024, "each process needs 2,064 open files and may have 1,024 here; give 240 contexts, or"),
+        (1, 1, 70, "the process needs 128 open files and may have 70 here; allow 128 with"),
+        (500, 1, 1024, "the process needs 4,120 open files and may have 1,024 here; give 113 contexts, or"),
+        (500, 2, 1024, "each process needs 2,120 open files and may have 1,024 here; give 226 contexts, or"),
     ],
 )
 def test_contexts_need_open_files(contexts: int, processes: int, files: int, said: str | None) -> None:
@@ -74,7 +74,7 @@ def test_a_run_with_too_few_open_files_does_not_begin(tmp_path: Path) -> None:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, hard),
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "the process needs 72 open files and may have 70 here; allow 72 with `ulimit -n`." in " ".join(
+    assert "the process needs 128 open files and may have 70 here; allow 128 with `ulimit -n`." in " ".join(
         ended.stderr.split()
     )
     assert not list(tmp_path.iterdir())
@@ -92,7 +92,7 @@ def test_the_number_of_contexts_is_automatically_within_the_open_files(
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, MOST_FILES)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    monkeypatch.setattr("farm.app.preflight.allow_most_files", lambda: 80)
+    monkeypatch.setattr("farm.app.preflight.allow_most_files", lambda: 136)
     assert preflight(settings).contexts == 2
 
 

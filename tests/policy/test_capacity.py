@@ -210,13 +210,13 @@ def test_what_a_machine_of_one_gibibyte_cannot_be_asked_for(
     assert size_fault(budget_mib * 2**20, 2**30, contexts) is found
 
 
-@given(st.integers(72, 2**16), st.integers(1, 64))
+@given(st.integers(128, 2**16), st.integers(1, 64))
 def test_the_contexts_that_files_suffice_for_are_the_most(files: int, processes: int) -> None:
     """One more for each process would need more; fewer than one there are never."""
     contexts = contexts_for_files(files)
     assert files_needed(contexts) <= files < files_needed(contexts + 1)
     assert files_needed(processes * contexts, processes) == files_needed(contexts)
-    assert contexts_for_files(71) == contexts_for_files(0) == 1
+    assert contexts_for_files(127) == contexts_for_files(0) == 1
 
 
 def test_so_many_contexts_share_an_engine() -> None:

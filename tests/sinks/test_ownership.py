@@ -38,6 +38,11 @@ def segments(folder: Path) -> list[str]:
     )
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Return the content of every file of the sink's, by path."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @KINDS
 def test_a_new_start_leaves_the_files_of_another_output_folder(
     tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
@@ -113,8 +118,11 @@ def test_a_log_that_is_not_its_own_stays_at_a_new_start(tmp_path: Path, kind: st
     killed = opened(kind, tmp_path, "a")
     killed.write([killed.encode(Batch([record(1)]))[0]])
     killed._release()
+    left = contents(tmp_path / "sink")
+    assert any(left.values())
     address = parse_sink(f"{kind}:{tmp_path / 'sink'}")
     store_of(address, tmp_path / "b", tmp_path / "b" / ".farm", "n1").clear()
+    assert contents(tmp_path / "sink") == left
     again = opened(kind, tmp_path, "a")
     assert again.records == 1
     again.close()
