@@ -32,6 +32,8 @@ COSTS = Costs(
     python_ms=6.6,
     page_ms=54.3,
     waits_ms=45.0,
+    turn_ms=0.33,
+    wake_ms=0.7,
 )
 """On two cores of a virtual machine; a page is a React page with 142 KB of script and a JSON call."""
 PLACES, SPACED = 8, 10
@@ -77,22 +79,30 @@ def main(arguments: list[str] | None = None) -> int:
         print(line)
     print(f"\n{options.urls:,} URLs; simulated in {time.monotonic() - began:.0f} s")
     RESULTS.mkdir(exist_ok=True)
-    swept = list(zip(sweep(), curves, strict=True))
-    told: dict[str, Any] = {
-        "costs": asdict(costs),
-        "urls": options.urls,
-        "scenarios": [
-            {"name": one.name, "contexts": one.shape.nodes * one.shape.contexts, **_told(outcome)}
-            for one, outcome in rows
-        ],
-        "sweep": [
-            {"nodes": one.shape.nodes, "masters": one.shape.masters, **_told(outcome)}
-            for one, outcome in swept
-        ],
-    }
+    told = recorded(costs, options.urls, rows, list(zip(sweep(), curves, strict=True)))
     (RESULTS / "scale.json").write_text(json.dumps(told, indent=1))
     (RESULTS / "scale.svg").write_text(charted(told))
     return 0
+
+
+def recorded(
+    costs: Costs,
+    urls: int,
+    rows: Sequence[tuple[Scenario, Outcome]],
+    swept: Sequence[tuple[Scenario, Outcome]],
+) -> dict[str, Any]:
+    """Return results as they are written down: of the table's rows, and of the chart's curves."""
+    return {
+        "costs": asdict(costs),
+        "urls": urls,
+        "scenarios": [{"name": one.name, **_counted(one), **_told(outcome)} for one, outcome in rows],
+        "sweep": [{**_counted(one), **_told(outcome)} for one, outcome in swept],
+    }
+
+
+def _counted(scenario: Scenario) -> dict[str, int]:
+    shape = scenario.shape
+    return {"nodes": shape.nodes, "contexts": shape.nodes * shape.contexts, "masters": shape.masters}
 
 
 def charted(told: dict[str, Any]) -> str:

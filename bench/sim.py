@@ -3,18 +3,20 @@
 A visit is four events: a slot's call arrives at Redis (settle the last URL, lease the next one), the first work
 of its page arrives at the cores of its node, the rest of it once the page has settled, and its record at the event
 loop of the slot's process. Redis masters and event loops serve one after the other, a node's cores as many at once
-as there are. What is not modelled: memory, bandwidth, proxies, retries, pages that differ. Which URL is leased is
-decided as `farm/frontier/lua/lib/dispatch.lua` does it: the slot's last site for `RUN` leases, else the site that
-was served longest ago; a site has a number of places and a spacing. Idle slots ask again as
-`farm/policy/admission.py` says.
+as there are; `bench/sim_loop.py` says when a loop reads a reply. What is not modelled: memory, bandwidth, proxies,
+retries, pages that differ. Which URL is leased is decided as `farm/frontier/lua/lib/dispatch.lua` does it: the
+slot's last site for `RUN` leases, else the site that was served longest ago; a site has a number of places and a
+spacing. Idle slots ask again as `farm/policy/admission.py` says.
 """
 
 import heapq
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
-from bench.sim_terms import Costs, Deaths, Load, Outcome, Shape, spread
+from bench.sim_loop import Loops
+from bench.sim_terms import Costs, Deaths, Load, Outcome, Shape, latency_s, spread
 from farm.frontier.terms import Terms
 from farm.policy.admission import idle_backoff_s
 
@@ -71,17 +73,12 @@ class Simulation:
         self._pair_ms = costs.pair_ms + load.links * costs.link_ms
         self._core_free = [[0.0] * max(1, round(shape.cores)) for _ in range(shape.nodes)]
         self._core_busy = [0.0] * shape.nodes
-        self._loop_free = [0.0] * (shape.nodes * shape.processes)
-        self._loop_busy = [0.0] * (shape.nodes * shape.processes)
+        self._loops = Loops(costs, shape, self._random)
         self._stretch = len(self._core_free[0]) / shape.cores
-        self._page_s = costs.page_ms / 1000 * self._stretch
-        self._latencies = [
-            load.latency_s * math.exp(self._random.gauss(0.0, load.latency_sigma)) if load.latency_s else 0.0
-            for _ in range(_DRAWS)
-        ]
+        self._page_s, self._way_s = costs.page_ms / 1000 * self._stretch, costs.trip_ms / 2000
+        self._latencies = [latency_s(load, self._random) for _ in range(_DRAWS)]
         self._shares = [self._random.expovariate(1.0) if load.varies else 1.0 for _ in range(_DRAWS)]
-        self._draw = 0
-        self._visits_s = 0.0
+        self._draw, self._visits_s = 0, 0.0
         self._before = (0.0, 0, 0.0)
         self._leases_ms: list[float] = []
         self._at_bins: list[int] = []
@@ -121,12 +118,8 @@ class Simulation:
         left = self._load.urls - urls
         outcome.lasts_s = self._now + left / outcome.pages_per_s
         outcome.slowest_site_s = self._now + max(map(self._lasts, range(self._load.sites))) if left else 0.0
-        before = 0.0
-        rates = []
-        for at, _ in outcome.history:
-            rates.append((at, marks / max(1e-9, at - before)))
-            before = at
-        outcome.history = rates
+        times = [0.0, *(at for at, _ in outcome.history)]
+        outcome.history = [(at, marks / max(1e-9, at - before)) for before, at in pairwise(times)]
         return outcome
 
     def _lasts(self, site: int) -> float:
@@ -141,7 +134,8 @@ class Simulation:
         """Count from here: every slot has begun."""
         self._before = (self._now, self.outcome.done, self._visits_s)
         self._leases_ms.clear()
-        for busy in (self._master_busy, self._core_busy, self._loop_busy):
+        self._loops.reset(self._now)
+        for busy in (self._master_busy, self._core_busy):
             busy[:] = [0.0] * len(busy)
 
     def _measure(self) -> None:
@@ -152,7 +146,7 @@ class Simulation:
         outcome.pages_per_s = (outcome.done - done) / span_s
         outcome.redis = max(self._master_busy) / span_s + self._ticks
         outcome.cores = max(self._core_busy) / span_s / self._shape.cores
-        outcome.loop = max(self._loop_busy) / span_s
+        outcome.loop = self._loops.busiest(self._now)
         outcome.busy = (self._visits_s - visits_s) / span_s / len(self._slot_site)
         outcome.visit_s = (self._visits_s - visits_s) / max(1, outcome.done - done)
         leases = sorted(self._leases_ms)
@@ -163,10 +157,13 @@ class Simulation:
         self._number += 1
         heapq.heappush(self._events, (at, self._number, kind, one, two))
 
-    def _serve(self, shard: int, ms: float, at: float) -> float:
-        """Have a shard's master serve a call that arrives at `at`; return when it is done."""
+    def _serve(self, shard: int, ms: float, slot: int) -> float:
+        """Have a shard's master serve a slot's call that arrives now; return when it is done."""
         master = shard % self._shape.masters
-        free = max(at, self._master_free[master]) + ms * self._slowed_s
+        at = max(self._now, self._master_free[master])
+        if self._shape.is_beside and at == self._now:
+            at = self._loops.woken(at, is_full=self._is_full(slot, at))
+        free = at + ms * self._slowed_s
         self._master_free[master] = free
         self._master_busy[master] += ms / 1000
         return free
@@ -187,7 +184,7 @@ class Simulation:
         if self._shards > 1 and self._slot_run[slot] >= RUN:
             # Another shard's turn: the lease takes a call of its own.
             self._slot_home[slot], self._slot_run[slot] = (home + 1) % self._shards, 0
-            self._push(self._serve(home, ms, self._now) + costs.trip_ms / 1000, _ASK, slot, epoch)
+            self._push(self._serve(home, ms, slot) + 2 * self._way_s, _ASK, slot, epoch)
         else:
             self._slot_home[slot] = home
             self._lease(slot, epoch, ms)
@@ -203,19 +200,19 @@ class Simulation:
         shard = (self._slot_home[slot] + step) % self._shards
         chosen, eligible_at = self._choose(slot, shard)
         if chosen >= 0:
-            self._granted(slot, chosen, self._serve(shard, ms + costs.idle_ms + costs.start_ms, self._now))
+            self._granted(slot, chosen, self._serve(shard, ms + costs.idle_ms + costs.start_ms, slot))
             return
-        at = self._serve(shard, ms + costs.idle_ms, self._now) + costs.trip_ms / 1000
+        at = self._serve(shard, ms + costs.idle_ms, slot) + self._way_s
         soonest = self._soonest[slot] = min(self._soonest[slot], eligible_at)
         self._slot_step[slot] = step + 1
         if step + 1 < self._shards:
-            self._push(at, _ASK, slot, epoch)
+            self._push(at + self._way_s, _ASK, slot, epoch)
             return
         self._set_idle(slot, is_idle=True)
         wait_s = max(0.01, min(SOON_S, soonest - self._now))
         again = at + idle_backoff_s(wait_s, self._idle[self._process[slot]], self._random.random())
         self._slot_asked[slot] = again
-        self._push(again, _REDIS, slot, epoch)
+        self._push(again + self._way_s, _REDIS, slot, epoch)
 
     def _set_idle(self, slot: int, *, is_idle: bool) -> None:
         if is_idle != self._is_idle[slot]:
@@ -270,14 +267,18 @@ class Simulation:
 
     def _granted(self, slot: int, site: int, at: float) -> None:
         """Begin a visit once the lease has come back."""
-        # The reply waits for whatever the event loop is at.
-        at = max(at + self._costs.trip_ms / 1000, self._loop_free[self._process[slot]])
+        at += self._way_s
+        at = self._loops.read(self._process[slot], at, is_full=self._is_full(slot, at))
         self._slot_site[slot], self._has_lease[slot] = site, True
         if len(self._leases_ms) < 400_000:  # noqa: PLR2004 - enough for a percentile
             self._leases_ms.append((at - self._slot_asked[slot]) * 1000)
         self._slot_asked[slot] = at
-        latency_s = self._latencies[self._number % _DRAWS]
-        self._push(at + latency_s, _FIRST, slot, self._slot_epoch[slot])
+        answers_at = at + self._latencies[self._number % _DRAWS]
+        self._push(answers_at, _FIRST, slot, self._slot_epoch[slot])
+
+    def _is_full(self, slot: int, at: float) -> bool:
+        """Return whether all cores of the slot's node compute at that time."""
+        return self._core_free[slot // self._shape.contexts][0] > at
 
     def _compute(self, slot: int) -> float:
         """Have a core of the slot's node do half of a page; return when it is done."""
@@ -314,13 +315,11 @@ class Simulation:
         # While it waits for the loop it takes no core.
         core = max(cores[0], self._now) + took_s * self._stretch
         heapq.heapreplace(cores, core)
-        ends = max(core, self._loop_free[process] + took_s * self._stretch)
+        ends = self._loops.work(process, core, took_s, self._stretch)
         self._core_busy[node] += took_s
-        self._loop_free[process] = ends
-        self._loop_busy[process] += took_s
         self._visits_s += ends - self._slot_asked[slot]
         self._slot_asked[slot] = ends
-        self._push(ends + self._costs.trip_ms / 2000, _REDIS, slot, epoch)
+        self._push(ends + self._way_s, _REDIS, slot, epoch)
 
     def _death(self, _one: int, _two: int) -> None:
         """End a node at once: its leases come back when it has been silent for too long."""

@@ -1,6 +1,8 @@
 """What a simulated farm is given, and what comes of it: costs, machines, a crawl, deaths of nodes."""
 
+import math
 from dataclasses import dataclass, field
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +12,9 @@ class Costs:
     `pair_ms` is of an ack with the next lease, `link_ms` of one link of a page, most of them known, `start_ms` of
     the question whether a visit may begin, `tick_ms` of what a process asks of Redis a second beside its visits,
     `trip_ms` of the way there and back. `python_ms` and `page_ms` are the processor's time of a page, by the
-    farm's Python and by all the rest; `waits_ms` is what a page waits for without computing until it has settled.
+    farm's event loops and by all the rest; `waits_ms` is what a page waits for without computing until it has
+    settled. An event loop runs for `turn_ms` until it waits for something again; while all cores compute, a
+    process that wakes waits `wake_ms` for one. Both are means.
     """
 
     pair_ms: float
@@ -22,17 +26,23 @@ class Costs:
     python_ms: float
     page_ms: float
     waits_ms: float
+    turn_ms: float
+    wake_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The machines: `contexts`, `cores` and `processes` are of one node; one master is a standalone Redis."""
+    """The machines: `contexts`, `cores` and `processes` are of one node; one master is a standalone Redis.
+
+    With `is_beside` Redis runs on the cores of the node, else on others.
+    """
 
     nodes: int
     contexts: int
     cores: float
     processes: int = 1
     masters: int = 1
+    is_beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +110,8 @@ def spread(urls: int, sites: int, skew: float) -> list[int]:
     for extra in range(urls - sum(counts)):
         counts[extra % sites] += 1
     return counts
+
+
+def latency_s(load: Load, random: Random) -> float:
+    """Return one of the times in which a site answers: they are distributed log-normally."""
+    return load.latency_s * math.exp(random.gauss(0.0, load.latency_sigma)) if load.latency_s else 0.0

@@ -25,14 +25,40 @@ MEMORY_EVERY = 5
 MIB = 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What the main threads of processes have done: how often they ran, for how long, and the waits for a core."""
+
+    number: int = 0
+    ran_s: float = 0.0
+    waited_s: float = 0.0
+
+    def __add__(self, other: "Turns") -> "Turns":
+        return Turns(self.number + other.number, self.ran_s + other.ran_s, self.waited_s + other.waited_s)
+
+    def __sub__(self, other: "Turns") -> "Turns":
+        return Turns(self.number - other.number, self.ran_s - other.ran_s, self.waited_s - other.waited_s)
+
+    @property
+    def ran_ms(self) -> float:
+        """The mean time of a turn, in milliseconds."""
+        return 1000 * self.ran_s / max(1, self.number)
+
+    @property
+    def waited_ms(self) -> float:
+        """The mean wait for a core before a turn, in milliseconds."""
+        return 1000 * self.waited_s / max(1, self.number)
+
+
 @dataclass
 class Watched:
-    """The measurements: CPU over time, peak memory, and CPU by kind of process (at the last sample)."""
+    """The measurements: CPU over time, peak memory, CPU by kind of process (at the last sample), and turns."""
 
     samples: list[tuple[float, float]] = field(default_factory=list)
     peak_pss_mib: float = 0.0
     names: dict[int, str] = field(default_factory=dict)
     history: list[tuple[float, dict[int, float]]] = field(default_factory=list)
+    turns: list[tuple[float, dict[int, Turns]]] = field(default_factory=list)
 
     def cpu_s(self, since: float, until: float) -> float:
         """Return the CPU seconds between two moments of the monotonic clock."""
@@ -61,6 +87,19 @@ class Watched:
             # A process that was not there before the window counts from nought.
             kinds[self.names.get(pid, "other")] += course[-1] - (course[0] if pid in started_before else 0.0)
         return dict(kinds)
+
+    def turns_of(self, kind: str, since: float, until: float) -> list[Turns]:
+        """Return the turns of each process of a kind between two moments, those that ran longest first.
+
+        Only Linux counts them: elsewhere there are none.
+        """
+        within = [each for moment, each in self.turns if since <= moment <= until]
+        if not within:
+            return []
+        first, last = within[0], within[-1]
+        of_kind = [pid for pid in last if self.names.get(pid) == kind]
+        found = [last[pid] - first.get(pid, Turns()) for pid in of_kind]
+        return sorted(found, key=lambda one: one.ran_s, reverse=True)
 
 
 class Watch:
@@ -91,6 +130,7 @@ class Watch:
     def _sample(self, *, with_memory: bool) -> None:
         moment, total, pss = time.monotonic(), 0.0, 0.0
         each: dict[int, float] = {}
+        turns: dict[int, Turns] = {}
         for process in (self._root, *self._root.children(recursive=True)):
             try:
                 times = process.cpu_times()
@@ -98,6 +138,8 @@ class Watch:
                 each[process.pid] = times.user + times.system
                 # Asked again each time: a process may become another program, and forks say late what they are.
                 self.seen.names[process.pid] = kind_of(process) or self.seen.names.get(process.pid, "other")
+                if self.seen.names[process.pid] == "python" and (counted := turns_so_far(process.pid)):
+                    turns[process.pid] = counted
                 if with_memory:
                     pss += process.memory_full_info().pss
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
@@ -107,7 +149,17 @@ class Watch:
             total = max(total, self.seen.samples[-1][1])
         self.seen.samples.append((moment, total))
         self.seen.history.append((moment, each))
+        self.seen.turns.append((moment, turns))
         self.seen.peak_pss_mib = max(self.seen.peak_pss_mib, pss / MIB)
+
+
+def turns_so_far(pid: int) -> Turns | None:
+    """Return what the main thread of a process has done since its start; None if it ended, or not on Linux."""
+    try:
+        ran_ns, waited_ns, number = map(int, Path(f"/proc/{pid}/schedstat").read_text().split())
+    except OSError:
+        return None
+    return Turns(number, ran_ns / 1e9, waited_ns / 1e9)
 
 
 def kind_of(process: psutil.Process) -> str:

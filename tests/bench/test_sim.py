@@ -22,8 +22,10 @@ COSTS = Costs(
     python_ms=5.0,
     page_ms=50.0,
     waits_ms=50.0,
+    turn_ms=0.3,
+    wake_ms=2.0,
 )
-CHEAP = Costs(0.04, 0.002, 0.02, 0.02, 0.0, 0.1, 0.01, 0.01, 1.0)
+CHEAP = Costs(0.04, 0.002, 0.02, 0.02, 0.0, 0.1, 0.01, 0.01, 1.0, 0.01, 0.0)
 """Pages that cost next to nothing but in Redis."""
 
 
@@ -53,9 +55,22 @@ def test_a_run_is_repeated_exactly() -> None:
 def test_a_lease_takes_as_long_by_whatever_chance() -> None:
     """Where all cores are busy slots must not fall into step: their beginnings would decide all waits."""
     shape, load = Shape(1, 8, 0.93), Load(6_000, 1, skew=0.0, latency_s=0.0, links=40, varies=True)
-    costs = [replace(COSTS, python_ms=6.1, waits_ms=0.0, trip_ms=trip_ms) for trip_ms in (1.0, 1.7, 2.4)]
+    costs = [replace(COSTS, python_ms=6.1, waits_ms=waits_ms) for waits_ms in (0.0, 1.0, 2.0)]
     times = [ran(one, shape, load)[1].lease_ms for one in costs]
     assert max(times) < 1.25 * min(times)
+
+
+CALL_MS = COSTS.pair_ms + 50 * COSTS.link_ms + COSTS.start_ms
+
+
+@pytest.mark.parametrize(("cores", "is_beside", "wakes"), [(1000, True, 0), (1, False, 1), (1, True, 2)])
+def test_a_lease_is_its_way_and_a_turn_of_the_loop(cores: int, is_beside: bool, wakes: int) -> None:
+    """Where all cores compute the loop waits for one, and Redis if it is beside; for a whole page neither does."""
+    costs = replace(COSTS, python_ms=1.0, page_ms=500.0)
+    shape = Shape(1, 20, cores, is_beside=is_beside)
+    _, outcome = ran(costs, shape, Load(4_000, 1, skew=0.0, places=20, latency_s=0.0, varies=True))
+    expected_ms = costs.trip_ms + CALL_MS + costs.turn_ms + wakes * costs.wake_ms
+    assert outcome.lease_ms == pytest.approx(expected_ms, rel=0.1)
 
 
 def test_what_is_under_way_is_the_rate_times_the_time() -> None:
@@ -131,13 +146,9 @@ def test_the_costs_of_redis_are_those_of_its_last_benchmark(
 
 def test_the_chart_is_of_what_was_written_down() -> None:
     """A curve for each number of masters, and the farms over one Redis as marks."""
-    points = [{"contexts": contexts, "pages_per_s": contexts} for contexts in (200, 4000)]
-    told = {
-        "sweep": [{**point, "masters": masters} for masters in scale.SWEEP_MASTERS for point in points],
-        "scenarios": [
-            {"name": one.name, "contexts": 1200, "pages_per_s": 9} for one in scale.scenarios(1000)
-        ],
-    }
+    rows = [(one, Outcome(pages_per_s=9)) for one in scale.scenarios(1000)]
+    swept = [(one, Outcome(pages_per_s=100 * one.shape.nodes)) for one in scale.sweep()]
+    told = json.loads(json.dumps(scale.recorded(COSTS, 1000, rows, swept)))
     drawn = scale.charted(told)
     assert drawn.count("<polyline") == 3
     assert drawn.count("<circle") == 2
