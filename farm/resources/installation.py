@@ -10,7 +10,9 @@ from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+from farm.model.url import path_of
 
 NAME = "crawl-farm"
 
@@ -38,13 +40,9 @@ def _folder(direct_url: Any) -> tuple[Path | None, bool]:
     """Return the folder from which the farm was installed, None if from elsewhere, and whether it is editable."""
     if not isinstance(direct_url, dict) or not isinstance(direct_url.get("dir_info"), dict):
         return None, False
-    try:
-        parts = urlsplit(str(direct_url.get("url")))
-    except ValueError:
-        return None, False
-    if parts.scheme != "file":
-        return None, False
-    return Path(unquote(parts.path)), direct_url["dir_info"].get("editable") is True
+    url = str(direct_url.get("url"))
+    path = path_of(url) if url.startswith("file:") else ""
+    return (Path(unquote(path)), direct_url["dir_info"].get("editable") is True) if path else (None, False)
 
 
 @cache

@@ -66,13 +66,11 @@ class LinkSorter:
         self._trapped = trapped
         self._repeats = repeats
         self._fingerprint = lru_cache(_REMEMBERED)(partial(fingerprint, key=key))
-        self._of_links = self._canonicaliser(
-            HashRoutes.ON if hash_routes is HashRoutes.ON else HashRoutes.OFF
-        )
+        of_links = HashRoutes.ON if hash_routes is HashRoutes.ON else HashRoutes.OFF
+        self._of_links = self._canonicaliser(of_links)
         self._of_routes = self._canonicaliser(HashRoutes.AUTO)
         self._of_docsify = self._canonicaliser(HashRoutes.AUTO, DOCSIFY_ANCHOR)
         self._unvisited: dict[str, set[str]] = {}
-
         self._of_others = self._of_routes if hash_routes is HashRoutes.AUTO else self._of_links
 
     def canonical(self, raw: str) -> CanonicalUrl | Refusal:
@@ -241,7 +239,6 @@ class LinkSorter:
         return [fingerprint(one.url, self._key) for one in found if isinstance(one, CanonicalUrl)]
 
     def _fingerprint_of(self, url: str) -> str:
-        # The links of a menu are those of the page before.
         return self._fingerprint(url) if len(url) <= _REMEMBERED_CHARS else fingerprint(url, self._key)
 
     def _reason(self, found: CanonicalUrl | Refusal, depth: int, *, nofollow: bool) -> SkipReason | None:

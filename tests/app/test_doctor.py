@@ -10,6 +10,7 @@ from farm.app.preflight import preflight
 from farm.app.session import open_session
 from farm.frontier.connect import connect
 from farm.frontier.embedded import EmbeddedRedis
+from farm.resources.installation import install_command
 from farm.runtime.reaper import Reaper
 from farm.settings.commands import DoctorSettings, RunSettings
 
@@ -158,4 +159,4 @@ async def test_the_light_engine_is_started_as_a_run_has_it(monkeypatch: pytest.M
     assert (await of_light_engine()).verdict == "warning"
     monkeypatch.setattr("farm.light.program.PACKAGE", "no_such_package")
     found = await of_light_engine()
-    assert (found.verdict, "crawl-farm[light]" in found.text) == ("ok", True)
+    assert (found.verdict, install_command("light") in found.text) == ("ok", True)
