@@ -20,7 +20,7 @@ from ada_url import join_url
 from farm.egress.authority import DETAIL_CHARS
 from farm.egress.gateway import Gateway, SlotProxy
 from farm.egress.response import HEADERS, INFORMATIONAL, ResponseReader
-from farm.egress.shortage import SHORTAGE, is_shortage
+from farm.egress.shortage import SHORTAGE, is_short, is_shortage
 from farm.egress.upstream import Upstream
 from farm.model.egress import EgressFailure, EgressFault, Fetched, FetchFailed
 from farm.model.outcome import FailureKind
@@ -74,8 +74,9 @@ class Fetcher:
         try:
             slot_proxy = await self._gateway.open("fetch", upstream)
         except OSError as error:
-            # All ports of this machine are taken, if it is not the descriptors.
-            own = SHORTAGE if is_shortage(error) else EgressFailure(SHORTAGE.fault, f"this machine: {error}")
+            # All ports of this machine are taken, if it is not the descriptors; asyncio does not always say which.
+            is_ours = is_shortage(error) or is_short()
+            own = SHORTAGE if is_ours else EgressFailure(SHORTAGE.fault, f"this machine: {error}")
             return FetchFailed(FailureKind.NETWORK, own.detail, own)
         try:
             async with asyncio.timeout(deadline_s or self._params.deadline_s):

@@ -70,8 +70,9 @@ def looked_to_the_end(running: Running, seen: dict[str, bytes]) -> bool:
                 name = f"process {process.pid} {line[:1]}"
                 seen[f"{name} line"] = "\n".join(line).encode()
                 # A child between fork and exec is the farm itself still; so is the launcher, which drops
-                # what the driver is not to have and becomes the driver.
-                if not own and line != farms and not (line[:1] == farms[:1] and "run-driver" in line):
+                # what the driver is not to have and becomes the driver. Without a command line it is in the
+                # middle of becoming another program.
+                if line and not own and line != farms and not (line[:1] == farms[:1] and "run-driver" in line):
                     seen[f"{name} environment"] = repr(process.environ()).encode()
     return running.process.poll() is not None
 
