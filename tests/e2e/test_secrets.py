@@ -72,7 +72,12 @@ def looked_to_the_end(running: Running, seen: dict[str, bytes]) -> bool:
                 # A child between fork and exec is the farm itself still; so is the launcher, which drops
                 # what the driver is not to have and becomes the driver. Without a command line it is in the
                 # middle of becoming another program.
-                if line and not own and line != farms and not (line[:1] == farms[:1] and "run-driver" in line):
+                if (
+                    line
+                    and not own
+                    and line != farms
+                    and not (line[:1] == farms[:1] and "run-driver" in line)
+                ):
                     seen[f"{name} environment"] = repr(process.environ()).encode()
     return running.process.poll() is not None
 
